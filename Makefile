@@ -1,0 +1,41 @@
+GO ?= go
+STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+POLICIES = policies/default policies/examples/github policies/examples/packages policies/examples/llm
+TESTFLAGS ?= -race -tags netgo,osusergo -count=1 -timeout 25m
+
+.PHONY: build install check test tools fuzz soak mutants bench clean
+
+build: ## the static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/sallyport ./cmd/sallyport
+
+install: build
+	install -m 0755 bin/sallyport /usr/local/bin/sallyport
+
+check: build ## format, vet, staticcheck, policies
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(STATICCHECK) ./...
+	bin/sallyport policy fmt --check policies
+	bin/sallyport policy check $(POLICIES)
+	bin/sallyport policy test $(POLICIES)
+
+tools: ## what the tests need: installed as root, named otherwise
+	./scripts/tools.sh
+
+test: tools ## everything, at most 30 minutes on two cores
+	$(GO) test $(TESTFLAGS) ./...
+
+fuzz: ## each fuzz test for a while: make fuzz FUZZTIME=5m
+	./scripts/fuzz.sh $(or $(FUZZTIME),30s)
+
+soak: tools ## the long counts
+	SALLYPORT_SOAK=1 $(GO) test $(TESTFLAGS) -timeout 3h -v -run 'Killed|Flood|Soak' ./...
+
+mutants: tools ## takes each guard out: its test must fail
+	$(GO) run ./mutants
+
+bench: build ## CPU per request beside a bare proxy, in one run
+	$(GO) run ./bench
+
+clean:
+	rm -rf bin

@@ -1,0 +1,177 @@
+package audit
+
+import (
+	"net/netip"
+	"time"
+)
+
+// An Event is what happened, before the log gives it an id, a sequence number
+// and a place in the chain. It is encoded at once when it is recorded, and is
+// not kept.
+type Event struct {
+	Name Name
+	// ID is the record's own id (UUIDv7); empty asks the log to choose one.
+	ID         string
+	Sandbox    Sandbox
+	Connection Connection
+
+	Request    *Request
+	Server     *Server
+	Decision   *Decision
+	Credential []CredentialUse
+	Result     *Result
+	Packet     *Packet
+	DNS        *DNS
+	Lifecycle  *Lifecycle
+	// Of names the decision that this event completes.
+	Of string
+}
+
+// A Name is an event's type.
+type Name string
+
+const (
+	RequestDecision Name = "egress.request.decision" // durable before any upstream byte
+	RequestComplete Name = "egress.request.complete"
+	RequestLost     Name = "egress.request.lost" // made at recovery: a decision whose end nobody saw
+	TunnelDecision  Name = "egress.tunnel.decision"
+	TunnelOpen      Name = "egress.tunnel.open"
+	TunnelClose     Name = "egress.tunnel.close"
+	DNSQuery        Name = "egress.dns.query"
+	PacketRefused   Name = "egress.packet.refused" // UDP, ICMP and the rest, at the wall
+	DenySummary     Name = "egress.deny.summary"   // a flood of one kind, counted
+	CredentialFetch Name = "egress.credential.fetch"
+	CredentialError Name = "egress.credential.error"
+	PolicyLoaded    Name = "egress.policy.loaded"
+	LifecycleStart  Name = "egress.lifecycle.start"
+	LifecycleStop   Name = "egress.lifecycle.stop"
+	AuditOpen       Name = "egress.audit.open"
+	AuditRecovered  Name = "egress.audit.recovered"
+	AuditRotate     Name = "egress.audit.rotate"
+	AuditClosed     Name = "egress.audit.closed"
+)
+
+// Sandbox says whose event it is.
+type Sandbox struct {
+	ID, Name, Way string
+	Labels        map[string]string
+}
+
+// Connection says what it came on.
+type Connection struct {
+	ID      string
+	Ingress string // transparent, forward, connect, dns
+	Client  netip.AddrPort
+	// Original is the address that the sandbox connected to, where there is one.
+	Original netip.AddrPort
+	TLS      *TLS
+}
+
+// TLS is what a handshake agreed on.
+type TLS struct {
+	Version, Cipher, ALPN, SNI string
+	Intercepted                bool // opened with a leaf of our own
+	LeafSHA256                 string
+	Issuer                     string
+	Verified                   bool
+	Resumed                    bool
+}
+
+// Request is an HTTP request in canonical form. No header is kept but those
+// named here.
+type Request struct {
+	Method, Scheme, Host string
+	Port                 uint16
+	Path                 string // escaped, as forwarded
+	Query                string // with the values of names that carry secrets taken out
+	Original             string // the request target as received, when it differs
+	Protocol             string // "1.1", "2"
+	UserAgent            string
+	ContentType          string
+	Size                 int64  // of the body; -1 when not known
+	ClientID             string // X-Request-Id as sent: untrusted
+	Connect, SNI, HostAs string // what each layer called the destination
+}
+
+// Server is the upstream that was dialled.
+type Server struct {
+	Address netip.AddrPort
+	Judged  []Judged
+	TLS     *TLS
+	Binding string
+}
+
+// Judged is an address and what was said of it.
+type Judged struct {
+	Address netip.Addr
+	Class   string
+	OK      bool
+}
+
+// Decision is what policy, or a rule of the wall, said.
+type Decision struct {
+	Effect   string // allow, deny, error, respond
+	Action   string // forwarded, blocked, reset, answered, observed
+	Phase    string
+	Code     string
+	Public   string
+	Operator string
+	Reasons  []string
+	Tags     []string
+	Policy   string
+	Digest   string
+	Input    []byte // JSON: the part of the input that the policy read
+	Steps    int
+	Took     time.Duration
+	Would    string // in observe: the code that would have refused
+}
+
+// CredentialUse names a credential that was put on a request, never its value.
+type CredentialUse struct {
+	Name, Kind, Version, Source string
+	Place                       string // header:Authorization, query:key
+	Client                      string // none, stripped
+}
+
+// Result is how it ended.
+type Result struct {
+	Outcome       string // success, failure, unknown
+	Status        int    // 0 when nothing was returned
+	Source        string // upstream, proxy
+	ErrorType     string // dns, dial, tls_verify, timeout, truncated, canceled, panic …
+	Error         string
+	BytesIn       int64 // from the sandbox
+	BytesOut      int64 // to the sandbox
+	Scrubbed      int
+	Resends       int
+	Took          time.Duration
+	TimeToFirst   time.Duration
+	ContentType   string
+	Flags         []string
+	UpstreamProto string
+}
+
+// Packet is one that was refused at the wall.
+type Packet struct {
+	Transport        string // udp, icmp, icmpv6, sctp, or a number
+	Source, Dest     netip.AddrPort
+	Type             int // ICMP type
+	Count            int // how many like it, in the time that the record covers
+	First, Last      time.Time
+	PayloadTruncated bool
+}
+
+// DNS is a query, and what was answered without asking anybody.
+type DNS struct {
+	Question, Type, Rcode string
+	Answers               []string
+	Transport             string // udp, tcp
+	Count                 int
+}
+
+// Lifecycle is about the proxy itself.
+type Lifecycle struct {
+	Version, Command, Policy, Digest string
+	Detail                           map[string]string
+	Count, Lost                      int
+}

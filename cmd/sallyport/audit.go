@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"sallyport/audit"
+)
+
+func auditCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "audit",
+		Short: "Read and verify audit logs",
+	}
+	cmd.AddCommand(auditTailCommand(), auditVerifyCommand())
+	return cmd
+}
+
+func auditTailCommand() *cobra.Command {
+	var o audit.TailOptions
+	var json bool
+	cmd := &cobra.Command{
+		Use:   "tail [flags] [DIR]",
+		Short: "Show records, one line each",
+		Long:  "tail shows the records of a log, or of the newest run when no DIR is given.",
+		Example: `  sallyport audit tail
+  sallyport audit tail --follow --decision deny
+  sallyport audit tail --host api.github.com --json | jq .`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir, err := logDir(args)
+			if err != nil {
+				return err
+			}
+			w := cmd.OutOrStdout()
+			color := false
+			if f, ok := w.(*os.File); ok {
+				color = term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == ""
+			}
+			err = audit.Tail(cmd.Context(), dir, o, func(e audit.Entry) error {
+				if json {
+					_, err := w.Write(append(slices.Clone(e.Line), '\n'))
+					return err
+				}
+				return audit.FormatEntry(w, e, color)
+			})
+			if errors.Is(err, context.Canceled) {
+				return nil
+			}
+			return err
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&o.Follow, "follow", "f", false, "go on with what is written from now on")
+	f.StringVar(&o.Sandbox, "sandbox", "", "only records of the sandbox with this `NAME` or id")
+	f.StringVar(&o.Host, "host", "", "only records about this `HOST`")
+	f.StringVar(&o.Decision, "decision", "", "only `allow`, deny, error or respond")
+	f.StringVar(&o.Code, "code", "", "only refusals with this `CODE`")
+	f.StringVar(&o.Text, "text", "", "only records that contain `TEXT`")
+	f.BoolVar(&json, "json", false, "show the records as they are kept")
+	return cmd
+}
+
+func auditVerifyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify [DIR]",
+		Short: "Check that nothing in a log was changed",
+		Long:  "verify checks the chain of a log, or of the newest run's when no DIR is given. It exits with 1 when the log does not hold.",
+		Example: `  sallyport audit verify
+  sallyport audit verify ~/.local/state/sallyport/runs/20260102T150405Z-build`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir, err := logDir(args)
+			if err != nil {
+				return err
+			}
+			rep, err := audit.Verify(dir)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), rep)
+			if !rep.OK() {
+				return &exitError{code: 1}
+			}
+			return nil
+		},
+	}
+}
+
+// stateDir is where runs keep their logs: the XDG base directory specification.
+func stateDir() (string, error) {
+	d := os.Getenv("XDG_STATE_HOME")
+	if d == "" || !filepath.IsAbs(d) {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", fmt.Errorf("there is no place for the records: set HOME, XDG_STATE_HOME or --audit (%w)", err)
+		}
+		d = filepath.Join(home, ".local", "state")
+	}
+	return filepath.Join(d, "sallyport"), nil
+}
+
+// logDir is the log that was named, or the newest run's.
+func logDir(args []string) (string, error) {
+	if len(args) > 0 {
+		return args[0], nil
+	}
+	s, err := stateDir()
+	if err != nil {
+		return "", err
+	}
+	runs := filepath.Join(s, "runs")
+	es, err := os.ReadDir(runs)
+	if err != nil || len(es) == 0 {
+		return "", fmt.Errorf("there is no run in %s yet; name the log's directory", runs)
+	}
+	return filepath.Join(runs, es[len(es)-1].Name()), nil // names begin with their time
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// inherited are the variables that a sandbox gets without being asked.
+var inherited = []string{"PATH", "HOME", "LANG", "LANGUAGE", "TERM", "COLORTERM", "NO_COLOR", "TZ", "USER", "LOGNAME", "SHELL", "COLUMNS", "LINES", "EDITOR", "PAGER"}
+
+// trustVariables name the CA for runtimes that do not read the system's store.
+var trustVariables = []string{"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "AWS_CA_BUNDLE", "PIP_CERT", "CARGO_HTTP_CAINFO"}
+
+// environment makes what the workload sees: an allow-list, what --env names,
+// the CA, and never a variable that a credential is read from.
+func environment(host, names []string, all bool, secrets []string, bundle, ca string) ([]string, error) {
+	vars := map[string]string{}
+	order := []string{}
+	set := func(k, v string) {
+		if _, ok := vars[k]; !ok {
+			order = append(order, k)
+		}
+		vars[k] = v
+	}
+	hostVars := map[string]string{}
+	for _, kv := range host {
+		k, v, ok := strings.Cut(kv, "=")
+		if !ok || k == "" {
+			continue
+		}
+		hostVars[k] = v
+		if all || slices.Contains(inherited, k) || strings.HasPrefix(k, "LC_") {
+			set(k, v)
+		}
+	}
+	if bundle != "" {
+		for _, k := range trustVariables {
+			set(k, bundle)
+		}
+		set("NODE_EXTRA_CA_CERTS", ca)
+		set("DENO_CERT", ca)
+	}
+	for _, n := range names {
+		k, v, ok := strings.Cut(n, "=")
+		if !ok {
+			if v, ok = hostVars[k]; !ok {
+				return nil, fmt.Errorf("--env %s: there is no such variable; write --env %s=VALUE to set one", k, k)
+			}
+		}
+		if slices.Contains(secrets, k) {
+			return nil, fmt.Errorf("--env %s: a credential is read from this variable, so it is not handed in", k)
+		}
+		set(k, v)
+	}
+	out := make([]string, 0, len(order))
+	for _, k := range order {
+		if !slices.Contains(secrets, k) {
+			out = append(out, k+"="+vars[k])
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"sallyport/dest"
+	"sallyport/sandbox"
+)
+
+// Grants are what the flags of run add to the default policy.
+type grants struct {
+	allow []dest.Pattern
+	tcp   []dest.Addr
+	bind  []sandbox.Binding
+}
+
+// parseBinding reads NAME=URL, or NAME:PORT=HOST:PORT for raw TCP.
+func parseBinding(s string) (sandbox.Binding, error) {
+	fail := func(err error) (sandbox.Binding, error) {
+		return sandbox.Binding{}, fmt.Errorf("--bind %q: %w; expected NAME=http(s)://HOST[:PORT][/PREFIX], or NAME:PORT=HOST:PORT for raw TCP", s, err)
+	}
+	name, target, ok := strings.Cut(s, "=")
+	if !ok {
+		return fail(fmt.Errorf("there is no ="))
+	}
+	var b sandbox.Binding
+	h, port, hasPort := strings.Cut(name, ":")
+	host, err := dest.ParseHost(h)
+	if err != nil {
+		return fail(err)
+	}
+	if _, ip := host.Addr(); ip {
+		return fail(fmt.Errorf("a binding has a name, not an address"))
+	}
+	b.Host = host
+	if hasPort {
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil || n == 0 {
+			return fail(fmt.Errorf("port %q is not a number from 1 to 65535", port))
+		}
+		b.Port = uint16(n)
+	}
+	if !strings.Contains(target, "://") {
+		if b.Target, err = dest.ParseAddr(target); err != nil {
+			return fail(err)
+		}
+		if b.Port == 0 {
+			b.Port = b.Target.Port()
+		}
+		return b, nil
+	}
+	u, err := url.Parse(target)
+	if err != nil {
+		return fail(err)
+	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return fail(fmt.Errorf("a target has no user, query or fragment"))
+	}
+	def := uint16(0)
+	switch u.Scheme {
+	case "http":
+		def = 80
+	case "https":
+		def = 443
+	default:
+		return fail(fmt.Errorf("scheme %q", u.Scheme))
+	}
+	b.TargetScheme = u.Scheme
+	if b.Target, err = dest.ParseAuthority(u.Host, def); err != nil {
+		return fail(err)
+	}
+	b.PathPrefix = strings.TrimRight(u.EscapedPath(), "/")
+	return b, nil
+}
+
+func parsePrefix(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return p, fmt.Errorf("--allow-private %q: expected a prefix such as 10.1.0.0/16", s)
+	}
+	if p != p.Masked() {
+		return p, fmt.Errorf("--allow-private %q: the address has bits beyond its prefix; did you mean %s?", s, p.Masked())
+	}
+	return p, nil
+}
+
+// parseResolve reads HOST=ADDR.
+func parseResolve(s string) (dest.Host, netip.Addr, error) {
+	h, a, ok := strings.Cut(s, "=")
+	host, err := dest.ParseHost(h)
+	addr, aerr := netip.ParseAddr(a)
+	if !ok || err != nil || aerr != nil || addr.Zone() != "" {
+		return dest.Host{}, netip.Addr{}, fmt.Errorf("--resolve %q: expected HOST=ADDRESS, such as api.example.com=192.0.2.7", s)
+	}
+	return host, addr.Unmap(), nil
+}
+
+// data is what the default policy reads as data.run.
+func (g grants) data(creds []credentialGrant, mode sandbox.Mode) map[string]any {
+	list := func(n int) []any { return make([]any, 0, n) }
+	allow, tcp, bind, cs := list(len(g.allow)), list(len(g.tcp)), list(len(g.bind)), list(len(creds))
+	for _, p := range g.allow {
+		allow = append(allow, map[string]any{"host": p.Host().String(), "wildcard": p.Wildcard(), "port": int(p.Port())})
+	}
+	for _, a := range g.tcp {
+		tcp = append(tcp, map[string]any{"host": a.Host().String(), "port": int(a.Port())})
+	}
+	for _, b := range g.bind {
+		bind = append(bind, map[string]any{"host": b.Host.String(), "port": int(b.Port), "scheme": b.TargetScheme})
+	}
+	for _, c := range creds {
+		cs = append(cs, map[string]any{"name": c.name, "host": c.host.String(), "port": int(c.port)})
+	}
+	return map[string]any{"allow": allow, "tcp": tcp, "bind": bind, "credentials": cs, "mode": string(mode)}
+}
+
+// A credentialGrant says on which destination inside a credential applies.
+type credentialGrant struct {
+	name string
+	host dest.Host
+	port uint16
+}

@@ -1,0 +1,108 @@
+// Command sallyport is the one way out of a sandbox: it decides every request
+// with Rego, adds the credentials that the code inside never sees, and records
+// what was asked, decided and done.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"sallyport/sandbox/netns"
+)
+
+func main() {
+	if netns.Main() { // the first process inside a sandbox
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	code := execute(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// An exitError carries the exit code of what failed. One without a message has
+// said what there is to say.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit status %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// codeFailed is what every failure of sallyport itself exits with.
+const codeFailed = 125
+
+// execute runs one command line and returns its exit code.
+func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := rootCommand()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	code := codeFailed
+	if e := (*exitError)(nil); errors.As(err, &e) {
+		code = e.code
+		if e.err == nil {
+			return code
+		}
+	}
+	fmt.Fprintf(stderr, "sallyport: %v\n", err)
+	return code
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "sallyport",
+		Short: "The one controlled way out of a sandbox",
+		Long: `sallyport runs untrusted code in a sandbox whose only way to the network is
+sallyport itself. Every request is decided by Rego, given the credentials that
+the code never sees, and recorded before it has an effect.`,
+		Example: `  sallyport demo
+  sallyport run --allow example.com -- curl -sS https://example.com/
+  sallyport run --policy ./policy --credential 'github=env:GITHUB_TOKEN@https://api.github.com' -- python3 agent.py`,
+		Version:       version(),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetVersionTemplate("sallyport {{.Version}}\n")
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(runCommand(), policyCommand(), auditCommand())
+	return root
+}
+
+// version is the module's, with the commit it was built from when that is known.
+func version() string {
+	v := "devel"
+	bi, ok := debug.ReadBuildInfo()
+	if !ok {
+		return v
+	}
+	if bi.Main.Version != "" && bi.Main.Version != "(devel)" {
+		v = bi.Main.Version
+	}
+	for _, s := range bi.Settings {
+		if s.Key == "vcs.revision" {
+			v += " (" + s.Value[:min(12, len(s.Value))] + ")"
+		}
+	}
+	return v
+}

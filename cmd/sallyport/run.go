@@ -1,0 +1,247 @@
+package main
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sallyport/credentials"
+	"sallyport/dest"
+	"sallyport/sandbox"
+)
+
+// runOptions are the flags of run, parsed.
+type runOptions struct {
+	grants       grants
+	allowPrivate []netip.Prefix
+	policyDir    string
+	credentials  []credentials.Binding
+	secretVars   []string
+	secretFiles  []string
+	labels       map[string]string
+	props        map[string]any
+	env          []string
+	envAll       bool
+	mounts       []string
+	user         string
+	nested       bool
+	noCA         bool
+	roots        *x509.CertPool
+	resolve      map[dest.Host]netip.Addr
+	auditDir     string
+	mode         sandbox.Mode
+	name         string
+	quiet        bool
+	argv         []string
+}
+
+// runFlags are the flags of run as they were written.
+type runFlags struct {
+	allow, tcp, allowPrivate, credential, bind, label, prop, env, mount, upstreamCA, resolve []string
+	policy, user, audit, mode, name                                                          string
+	envAll, nested, noCA, quiet                                                              bool
+}
+
+func runCommand() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run [flags] -- COMMAND [ARGUMENT…]",
+		Short: "Run a command in a sandbox whose only way out is this proxy",
+		Long: `run seals a namespace in which there is nothing but a loopback, starts the
+command in it, and answers for every connection that it makes. Nothing is
+allowed unless a flag or a policy says so.
+
+Exit codes: the command's own; 125 sallyport failed, 126 the command could not
+be executed, 127 it was not found, 128+n it was ended by signal n.`,
+		Example: `  # nothing leaves; every attempt is recorded
+  sallyport run -- ./build.sh
+
+  # one host over HTTP and HTTPS, another by raw TCP
+  sallyport run --allow '*.example.com' --tcp db.example.com:5432 -- ./job
+
+  # the code calls the API without a token; the token is added outside
+  sallyport run --allow api.github.com \
+    --credential github=env:GITHUB_TOKEN@https://api.github.com -- curl -sS https://api.github.com/user
+
+  # a policy in Rego instead of flags
+  sallyport run --policy ./policy --label team=web -- npm test
+
+  # nothing exists but one name
+  sallyport run --mode sealed --bind orders.internal=https://10.2.3.4:8443 -- ./agent`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("run: which command? Write it behind --, such as: sallyport run --allow example.com -- curl https://example.com/")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o, err := f.parse(args)
+			if err != nil {
+				return err
+			}
+			return runSandbox(cmd.Context(), o)
+		},
+	}
+	fl := cmd.Flags()
+	fl.SetInterspersed(false)
+	fl.StringArrayVar(&f.allow, "allow", nil, "allow HTTP to `HOST[:PORT]`, or to what is below *.HOST (repeatable)")
+	fl.StringArrayVar(&f.tcp, "tcp", nil, "allow raw TCP to `HOST:PORT` (repeatable)")
+	fl.StringArrayVar(&f.allowPrivate, "allow-private", nil, "let names lead to addresses in `CIDR` that are not public (repeatable)")
+	fl.StringVar(&f.policy, "policy", "", "decide with the Rego in `DIR` instead of the flags above")
+	fl.StringArrayVar(&f.credential, "credential", nil, "put a secret on requests: `NAME=SOURCE@https://HOST[:PORT][,as=bearer|basic:USER|header:NAME|query:NAME]`;\nSOURCE is env:VARIABLE or file:PATH (repeatable)")
+	fl.StringArrayVar(&f.bind, "bind", nil, "make a name that exists only inside: `NAME=URL` or NAME:PORT=HOST:PORT (repeatable)")
+	fl.StringArrayVar(&f.label, "label", nil, "give the sandbox a label `KEY=VALUE` that the policy sees (repeatable)")
+	fl.StringArrayVar(&f.prop, "prop", nil, "give the sandbox a property `KEY=VALUE`; VALUE may be JSON (repeatable)")
+	fl.StringArrayVar(&f.env, "env", nil, "hand in a variable `NAME[=VALUE]` (repeatable)")
+	fl.BoolVar(&f.envAll, "env-all", false, "hand in all variables but those that a credential is read from")
+	fl.StringArrayVar(&f.mount, "mount", nil, "show `PATH[:TARGET][:rw]` inside, read-only unless it says rw (repeatable)")
+	fl.StringVar(&f.user, "user", "", "as root: run the command as `UID[:GID]` (default 65534)")
+	fl.BoolVar(&f.nested, "nested", false, "let the command make user and network namespaces of its own")
+	fl.BoolVar(&f.noCA, "no-ca", false, "do not make the command trust the CA that opens its TLS")
+	fl.StringArrayVar(&f.upstreamCA, "upstream-ca", nil, "trust the certificates in `FILE` when verifying upstreams, beside the system's (repeatable)")
+	fl.StringArrayVar(&f.resolve, "resolve", nil, "use this address for a name: `HOST=ADDRESS` (repeatable)")
+	fl.StringVar(&f.audit, "audit", "", "keep the records in `DIR` (default: one directory per run in the state directory)")
+	fl.StringVar(&f.mode, "mode", "enforce", "`MODE` enforce; observe: record what would be refused by default and let it pass;\nsealed: nothing exists but what --bind names")
+	fl.StringVar(&f.name, "name", "", "call the sandbox `NAME` in records")
+	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no summary at the end")
+	return cmd
+}
+
+// parse reads the flags and says everything that is wrong with them at once.
+func (f *runFlags) parse(argv []string) (*runOptions, error) {
+	o := &runOptions{policyDir: f.policy, env: f.env, envAll: f.envAll, mounts: f.mount, user: f.user, nested: f.nested,
+		noCA: f.noCA, auditDir: f.audit, name: f.name, quiet: f.quiet, argv: argv, resolve: map[dest.Host]netip.Addr{}}
+	var errs []error
+	add := func(err error) bool {
+		if err != nil {
+			errs = append(errs, err)
+		}
+		return err == nil
+	}
+	for _, s := range f.allow {
+		p, err := dest.ParsePattern(s)
+		if err != nil {
+			err = fmt.Errorf("--allow %q: %w; expected HOST[:PORT] or *.HOST[:PORT]", s, err)
+		}
+		if add(err) {
+			o.grants.allow = append(o.grants.allow, p)
+		}
+	}
+	for _, s := range f.tcp {
+		a, err := dest.ParseAddr(s)
+		if err != nil {
+			err = fmt.Errorf("--tcp %q: %w; expected HOST:PORT", s, err)
+		}
+		if add(err) {
+			o.grants.tcp = append(o.grants.tcp, a)
+		}
+	}
+	for _, s := range f.bind {
+		if b, err := parseBinding(s); add(err) {
+			o.grants.bind = append(o.grants.bind, b)
+		}
+	}
+	for _, s := range f.allowPrivate {
+		if p, err := parsePrefix(s); add(err) {
+			o.allowPrivate = append(o.allowPrivate, p)
+		}
+	}
+	for _, s := range f.resolve {
+		if h, a, err := parseResolve(s); add(err) {
+			o.resolve[h] = a
+		}
+	}
+	for _, s := range f.credential {
+		b, err := parseCredential(s)
+		if add(err) {
+			o.credentials = append(o.credentials, b.Binding)
+			if b.variable != "" {
+				o.secretVars = append(o.secretVars, b.variable)
+			}
+			if b.path != "" {
+				o.secretFiles = append(o.secretFiles, b.path)
+			}
+		}
+	}
+	var err error
+	o.labels, err = parseLabels(f.label)
+	add(err)
+	o.props, err = parseProps(f.prop)
+	add(err)
+	if len(f.upstreamCA) > 0 {
+		o.roots, err = parseRoots(f.upstreamCA)
+		add(err)
+	}
+	switch o.mode = sandbox.Mode(f.mode); o.mode {
+	case sandbox.Enforce, sandbox.Observe, sandbox.Sealed:
+	default:
+		add(fmt.Errorf("--mode %q: expected enforce, observe or sealed", f.mode))
+	}
+	if f.policy != "" && (len(f.allow) > 0 || len(f.tcp) > 0) {
+		add(errors.New("--allow and --tcp add to the default policy; with --policy say it in Rego"))
+	}
+	if o.mode == sandbox.Sealed && (len(f.allow) > 0 || len(f.tcp) > 0) {
+		add(errors.New("--mode sealed: nothing exists but bindings; --allow and --tcp have no place in it"))
+	}
+	return o, errors.Join(errs...)
+}
+
+func parseLabels(in []string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, s := range in {
+		k, v, ok := strings.Cut(s, "=")
+		if !ok || k == "" {
+			return nil, fmt.Errorf("--label %q: expected KEY=VALUE", s)
+		}
+		out[k] = v
+	}
+	return out, nil
+}
+
+func parseRoots(files []string) (*x509.CertPool, error) {
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			return nil, fmt.Errorf("--upstream-ca: %w", err)
+		}
+		if !pool.AppendCertsFromPEM(b) {
+			return nil, fmt.Errorf("--upstream-ca %s: there is no PEM certificate in it", f)
+		}
+	}
+	return pool, nil
+}
+
+// stopWithin is how long a run waits for what is under way when its command is done.
+const stopWithin = 2 * time.Second
+
+// credentialGrants are the places where the default policy asks for a credential:
+// where it is bound, under the name by which that is known inside.
+func (o *runOptions) credentialGrants() []credentialGrant {
+	var out []credentialGrant
+	for _, c := range o.credentials {
+		out = append(out, credentialGrant{c.Name, c.Host, c.Port})
+		for _, b := range o.grants.bind {
+			if b.TargetScheme == c.Scheme && b.Target == dest.NewAddr(c.Host, c.Port) {
+				ports := []uint16{b.Port}
+				if b.Port == 0 {
+					ports = []uint16{80, 443}
+				}
+				for _, p := range ports {
+					out = append(out, credentialGrant{c.Name, b.Host, p})
+				}
+			}
+		}
+	}
+	return slices.Compact(out)
+}

@@ -1,0 +1,356 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+
+	"sallyport/audit"
+	"sallyport/credentials"
+	"sallyport/dest"
+	"sallyport/policies"
+	"sallyport/policy/rego"
+	"sallyport/proxy"
+	"sallyport/proxy/dns"
+	"sallyport/proxy/leaf"
+	"sallyport/sandbox"
+	"sallyport/sandbox/netns"
+)
+
+// runSandbox is one run from its parts to its exit code.
+func runSandbox(ctx context.Context, o *runOptions) error {
+	log := newLogger()
+	pol, err := loadPolicy(ctx, o)
+	if err != nil {
+		return err
+	}
+	store, err := credentials.New(ctx, o.credentials)
+	if err != nil {
+		return err
+	}
+	if o.auditDir, err = runDir(o); err != nil {
+		return err
+	}
+	records, err := audit.Open(o.auditDir, audit.Options{Service: version(), Filter: store.Redact})
+	if err != nil {
+		return err
+	}
+	defer records.Close()
+	issuer, err := leaf.New(leaf.Options{CommonName: "sallyport run"})
+	if err != nil {
+		return err
+	}
+	sum := newSummary(records)
+	srv, err := proxy.New(proxy.Config{Policy: pol, Audit: sum, Credentials: store, Issuer: issuer, Resolver: resolver(o.resolve),
+		AllowPrivate: o.allowPrivate, UpstreamRoots: o.roots, Log: log})
+	if err != nil {
+		return err
+	}
+	reg := sandbox.NewRegistry()
+	sb, err := register(reg, o, pol)
+	if err != nil {
+		return err
+	}
+	spec, err := o.spec(issuer.CAPEM())
+	if err != nil {
+		return err
+	}
+	if _, err := records.Record(ctx, started(o, pol)); err != nil {
+		return err
+	}
+	box, err := netns.Start(ctx, spec)
+	if err != nil {
+		return err
+	}
+	names := sandbox.NewNames(0)
+	gate := srv.Open(sb, names)
+	var serving sync.WaitGroup
+	serve(&serving, gate, box, sb, names)
+	sigs := forward(box)
+	if err := box.Go(); err != nil {
+		box.Kill()
+		return err
+	}
+	exit := box.Wait()
+	sigs()
+	box.Close()
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+	defer cancel()
+	_ = srv.Shutdown(stop)
+	gate.Close()
+	serving.Wait()
+	_ = records.Append(&audit.Event{Name: audit.LifecycleStop, Lifecycle: &audit.Lifecycle{Version: "sallyport", Detail: map[string]string{"exit_code": strconv.Itoa(exit.Code)}}})
+	cerr := records.Close()
+	if !o.quiet {
+		sum.print(os.Stderr, o.policyDir == "", o.auditDir)
+	}
+	if cerr != nil {
+		log.Error().Err(cerr).Msg("the log could not be closed")
+	}
+	if exit.Err != nil {
+		return &exitError{exit.Code, exit.Err}
+	}
+	if exit.Code != 0 {
+		return &exitError{code: exit.Code}
+	}
+	return cerr
+}
+
+func newLogger() zerolog.Logger {
+	if term.IsTerminal(int(os.Stderr.Fd())) {
+		return zerolog.New(zerolog.ConsoleWriter{Out: os.Stderr, TimeFormat: time.TimeOnly}).Level(zerolog.WarnLevel).With().Timestamp().Logger()
+	}
+	return zerolog.New(os.Stderr).Level(zerolog.WarnLevel).With().Timestamp().Logger()
+}
+
+func loadPolicy(ctx context.Context, o *runOptions) (*rego.Policy, error) {
+	if o.policyDir != "" {
+		p, err := rego.Load(ctx, rego.Options{Name: filepath.Base(o.policyDir), Dir: o.policyDir})
+		if err != nil {
+			return nil, err
+		}
+		for _, k := range p.RequiresProps() {
+			if _, ok := o.props[k]; !ok {
+				return nil, fmt.Errorf("policy %s needs the property %q: give it with --prop %s=VALUE", o.policyDir, k, k)
+			}
+		}
+		return p, nil
+	}
+	return rego.Load(ctx, rego.Options{Name: "default", FS: policies.Default, Data: map[string]any{"run": o.grants.data(o.credentialGrants(), o.mode)}})
+}
+
+// runDir is where the records of this run go.
+func runDir(o *runOptions) (string, error) {
+	if o.auditDir != "" {
+		return filepath.Abs(o.auditDir)
+	}
+	s, err := stateDir()
+	if err != nil {
+		return "", err
+	}
+	d := filepath.Join(s, "runs", time.Now().UTC().Format("20060102T150405.000Z")+"-"+strconv.Itoa(os.Getpid()))
+	return d, os.MkdirAll(d, 0o700)
+}
+
+// register makes the sandbox known.
+func register(reg *sandbox.Registry, o *runOptions, pol *rego.Policy) (*sandbox.Sandbox, error) {
+	sb := &sandbox.Sandbox{ID: sandbox.NewID(), Name: o.name, Labels: o.labels, Props: o.props, Policy: []string{pol.Name()}, Mode: o.mode,
+		Identity: sandbox.Identity{Way: sandbox.WayRun, Peer: "self"}, Bindings: o.grants.bind, Created: time.Now()}
+	if sb.Name == "" {
+		sb.Name = filepath.Base(o.argv[0])
+	}
+	if err := reg.Update(func(tx *sandbox.Tx) error { return tx.Put(sb) }); err != nil {
+		return nil, err
+	}
+	var out *sandbox.Sandbox
+	err := reg.View(func(tx *sandbox.Tx) (err error) {
+		out, err = tx.ByIdentity(sb.Identity)
+		return err
+	})
+	return out, err
+}
+
+func started(o *runOptions, pol *rego.Policy) *audit.Event {
+	return &audit.Event{Name: audit.LifecycleStart, Lifecycle: &audit.Lifecycle{Version: "sallyport", Command: filepath.Base(o.argv[0]), Policy: pol.Name(), Digest: pol.Digest(),
+		Detail: map[string]string{"mode": string(o.mode), "arguments": strconv.Itoa(len(o.argv) - 1)}}}
+}
+
+// serve answers on everything that the sandbox can send to.
+func serve(wg *sync.WaitGroup, gate *proxy.Gate, box *netns.Sandbox, sb *sandbox.Sandbox, names *sandbox.Names) {
+	for _, l := range box.TCP {
+		wg.Go(func() { _ = gate.ServeTransparent(l) })
+	}
+	for _, l := range box.Explicit {
+		wg.Go(func() { _ = gate.ServeExplicit(l) })
+	}
+	d := &dns.Server{Names: names, Record: func(q dns.Query) {
+		gate.Asked(audit.DNS{Question: q.Name, Type: q.Type, Rcode: q.Rcode, Answers: q.Answers, Transport: q.Transport})
+	}}
+	if sb.Mode == sandbox.Sealed {
+		d.Exists = sb.Binds
+	}
+	for _, c := range box.DNS {
+		wg.Go(func() { _ = d.ServePacket(c) })
+	}
+	for _, l := range box.DNSTCP {
+		wg.Go(func() { _ = d.ServeTCP(l) })
+	}
+	wg.Go(func() {
+		for {
+			p, err := box.Log.Read()
+			if err != nil {
+				return
+			}
+			gate.Refused(audit.Packet{Transport: p.Transport, Source: p.Source, Dest: p.Dest, Type: p.Type, Count: 1})
+		}
+	})
+}
+
+// forward passes the caller's signals on until the returned function is called.
+func forward(box *netns.Sandbox) (stop func()) {
+	ch := make(chan os.Signal, 16)
+	signal.Notify(ch, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
+	go func() {
+		for s := range ch {
+			box.Signal(s)
+		}
+	}()
+	return func() {
+		signal.Stop(ch)
+		close(ch)
+	}
+}
+
+// A fixedResolver knows some names by --resolve and asks the system for the rest.
+type fixedResolver struct {
+	fixed map[dest.Host]netip.Addr
+	rest  proxy.Resolver
+}
+
+func resolver(fixed map[dest.Host]netip.Addr) proxy.Resolver {
+	return &fixedResolver{fixed, &net.Resolver{PreferGo: true}}
+}
+
+// LookupNetIP looks a name up.
+func (r *fixedResolver) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
+	if h, err := dest.ParseHost(host); err == nil {
+		if a, ok := r.fixed[h]; ok {
+			return []netip.Addr{a}, nil
+		}
+	}
+	return r.rest.LookupNetIP(ctx, network, host)
+}
+
+// spec is what the sandbox shows and runs.
+func (o *runOptions) spec(ca []byte) (netns.Spec, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return netns.Spec{}, err
+	}
+	s := netns.Spec{Argv: o.argv, Dir: dir, Nested: o.nested, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	if s.Home, err = os.UserHomeDir(); err != nil || !filepath.IsAbs(s.Home) || s.Home == "/" {
+		s.Home = "/home/sandbox"
+	}
+	if s.UID, s.GID, err = workloadUser(o.user); err != nil {
+		return s, err
+	}
+	if !o.noCA {
+		s.CA = ca
+	}
+	bundle, caFile := netns.BundleFile, netns.CAFile
+	if o.noCA {
+		bundle, caFile = "", ""
+	}
+	if s.Env, err = environment(os.Environ(), o.env, o.envAll, o.secretVars, bundle, caFile); err != nil {
+		return s, err
+	}
+	if !slices.ContainsFunc(s.Env, func(kv string) bool { return strings.HasPrefix(kv, "HOME=") }) {
+		s.Env = append(s.Env, "HOME="+s.Home)
+	}
+	for _, m := range o.mounts {
+		mt, err := parseMount(m)
+		if err != nil {
+			return s, err
+		}
+		s.Mounts = append(s.Mounts, mt)
+	}
+	s.Hide, err = o.hide()
+	return s, err
+}
+
+// hide are the paths that no sandbox sees, wherever they are.
+func (o *runOptions) hide() ([]string, error) {
+	out := []string{o.auditDir}
+	if s, err := stateDir(); err == nil {
+		out = append(out, s)
+	}
+	if o.policyDir != "" {
+		p, err := filepath.Abs(o.policyDir)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	return append(out, o.secretFiles...), nil
+}
+
+// parseMount reads PATH[:TARGET][:rw].
+func parseMount(s string) (netns.Mount, error) {
+	parts := strings.Split(s, ":")
+	var m netns.Mount
+	if n := len(parts); n > 1 && (parts[n-1] == "rw" || parts[n-1] == "ro") {
+		m.Writable = parts[n-1] == "rw"
+		parts = parts[:n-1]
+	}
+	if len(parts) > 2 || parts[0] == "" {
+		return m, fmt.Errorf("--mount %q: expected PATH[:TARGET][:rw]", s)
+	}
+	src, err := filepath.Abs(parts[0])
+	if err != nil {
+		return m, err
+	}
+	if m.Source, err = filepath.EvalSymlinks(src); err != nil {
+		return m, fmt.Errorf("--mount %q: %w", s, err)
+	}
+	m.Target = src
+	if len(parts) == 2 {
+		m.Target = filepath.Clean(parts[1])
+	}
+	if !filepath.IsAbs(m.Target) || m.Target == "/" || strings.HasPrefix(m.Target+"/", "/proc/") || strings.HasPrefix(m.Target+"/", "/dev/") || strings.HasPrefix(m.Target+"/", "/sys/") {
+		return m, fmt.Errorf("--mount %q: nothing can be mounted at %s", s, m.Target)
+	}
+	return m, nil
+}
+
+// nobody is whose a workload is when root starts it and says nothing else.
+const nobody = 65534
+
+// workloadUser is the host's user that the workload runs as.
+func workloadUser(flag string) (uid, gid int, err error) {
+	if os.Getuid() != 0 {
+		if flag != "" {
+			return 0, 0, errors.New("--user: only root can choose; the command runs as you")
+		}
+		return os.Getuid(), os.Getgid(), nil
+	}
+	if flag == "" {
+		return nobody, nobody, nil
+	}
+	u, g, hasGroup := strings.Cut(flag, ":")
+	if uid, err = strconv.Atoi(u); err != nil {
+		who, lerr := user.Lookup(u)
+		if lerr != nil {
+			return 0, 0, fmt.Errorf("--user %q: expected UID[:GID] or a user's name", flag)
+		}
+		uid, _ = strconv.Atoi(who.Uid)
+		gid, _ = strconv.Atoi(who.Gid)
+	} else {
+		gid = uid
+	}
+	if hasGroup {
+		if gid, err = strconv.Atoi(g); err != nil {
+			return 0, 0, fmt.Errorf("--user %q: the group is not a number", flag)
+		}
+	}
+	if uid <= 0 || gid <= 0 {
+		return 0, 0, fmt.Errorf("--user %q: a sandbox is never root on the host", flag)
+	}
+	return uid, gid, nil
+}
+
+var _ proxy.Decider = (*rego.Policy)(nil)

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"sallyport/audit"
+	"sallyport/proxy"
+)
+
+// A summary counts what passes to the log on its way, for the lines that run
+// ends with. It is safe for concurrent use.
+type summary struct {
+	to proxy.Recorder
+
+	mu      sync.Mutex
+	allowed map[string]int
+	refused map[refusedKey]*refusedCount
+	failed  map[string]int
+	n       struct{ allow, deny, fail int }
+}
+
+type refusedKey struct{ what, code string }
+
+type refusedCount struct {
+	n      int
+	public string
+	fix    string
+}
+
+func newSummary(to proxy.Recorder) *summary {
+	return &summary{to: to, allowed: map[string]int{}, refused: map[refusedKey]*refusedCount{}, failed: map[string]int{}}
+}
+
+var _ proxy.Recorder = (*summary)(nil)
+
+// Record counts an event and passes it on.
+func (s *summary) Record(ctx context.Context, ev *audit.Event) (audit.Receipt, error) {
+	r, err := s.to.Record(ctx, ev)
+	if err == nil {
+		s.count(ev)
+	}
+	return r, err
+}
+
+// Append counts an event and passes it on.
+func (s *summary) Append(ev *audit.Event) error {
+	s.count(ev)
+	return s.to.Append(ev)
+}
+
+// maxKinds bounds what a sandbox can make us remember.
+const maxKinds = 200
+
+func (s *summary) count(ev *audit.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch ev.Name {
+	case audit.RequestDecision, audit.TunnelDecision:
+		what, fix := target(ev)
+		if ev.Decision.Effect == "allow" || ev.Decision.Effect == "respond" {
+			s.n.allow++
+			if len(s.allowed) < maxKinds || s.allowed[what] > 0 {
+				s.allowed[what]++
+			}
+			return
+		}
+		s.refuse(what, ev.Decision.Code, ev.Decision.Public, fix, 1)
+	case audit.RequestComplete, audit.TunnelClose:
+		if ev.Result != nil && ev.Result.ErrorType != "" && ev.Result.Source != "upstream" && ev.Result.ErrorType != "canceled" && ev.Result.ErrorType != "client_gone" {
+			what, _ := target(ev)
+			s.n.fail++
+			k := what + ": " + ev.Result.ErrorType
+			if len(s.failed) < maxKinds || s.failed[k] > 0 {
+				s.failed[k]++
+			}
+		}
+	case audit.PacketRefused:
+		what := fmt.Sprintf("%s %s", ev.Packet.Transport, ev.Packet.Dest)
+		if ev.Packet.Dest.Port() == 0 {
+			what = fmt.Sprintf("%s %s", ev.Packet.Transport, ev.Packet.Dest.Addr())
+		}
+		s.refuse(what, ev.Decision.Code, "only TCP leaves a sandbox", "", max(ev.Packet.Count, 1))
+	case audit.DenySummary:
+		if ev.Lifecycle != nil {
+			s.n.deny += ev.Lifecycle.Count
+		}
+	}
+}
+
+func (s *summary) refuse(what, code, public, fix string, n int) {
+	s.n.deny += n
+	k := refusedKey{what, code}
+	c := s.refused[k]
+	if c == nil {
+		if len(s.refused) >= maxKinds {
+			return
+		}
+		c = &refusedCount{public: public, fix: fix}
+		s.refused[k] = c
+	}
+	c.n += n
+}
+
+// target is where an event wanted to go, and the flag that would let it.
+func target(ev *audit.Event) (what, fix string) {
+	r := ev.Request
+	if r == nil {
+		return ev.Connection.Original.String(), ""
+	}
+	host := r.Host
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	at := fmt.Sprintf("%s:%d", host, r.Port)
+	if ev.Name == audit.TunnelDecision || ev.Name == audit.TunnelClose {
+		return "tcp " + at, "--tcp " + at
+	}
+	flag := at
+	if r.Port == 443 && r.Scheme == "https" || r.Port == 80 && r.Scheme == "http" {
+		flag, at = host, host
+	}
+	return r.Method + " " + r.Scheme + "://" + at, "--allow " + flag
+}
+
+// fixable are the refusals that a grant would lift.
+var fixable = map[string]bool{"default_deny": true, "unknown_protocol": true, "silent": true, "no_server_name": true}
+
+// print writes what a person wants to know at the end of a run.
+func (s *summary) print(w io.Writer, flags bool, dir string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fmt.Fprintf(w, "sallyport: %d allowed, %d refused", s.n.allow, s.n.deny)
+	if s.n.fail > 0 {
+		fmt.Fprintf(w, ", %d failed", s.n.fail)
+	}
+	fmt.Fprintf(w, "; records in %s\n", dir)
+	const most = 10
+	keys := slices.SortedFunc(maps.Keys(s.refused), func(a, b refusedKey) int {
+		return cmp.Or(cmp.Compare(s.refused[b].n, s.refused[a].n), cmp.Compare(a.what, b.what), cmp.Compare(a.code, b.code))
+	})
+	for i, k := range keys {
+		if i == most {
+			fmt.Fprintf(w, "  … and %d more kinds: sallyport audit tail %s\n", len(keys)-most, dir)
+			break
+		}
+		c := s.refused[k]
+		fmt.Fprintf(w, "  refused %s%s  %s: %s", clean(k.what), times(c.n), k.code, clean(c.public))
+		if flags && c.fix != "" && fixable[k.code] {
+			fmt.Fprintf(w, "  (allow it: %s)", clean(c.fix))
+		}
+		fmt.Fprintln(w)
+	}
+	for _, k := range slices.Sorted(maps.Keys(s.failed)) {
+		fmt.Fprintf(w, "  failed  %s%s\n", clean(k), times(s.failed[k]))
+	}
+}
+
+func times(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return fmt.Sprintf(" ×%d", n)
+}
+
+// clean keeps what a sandbox chose from writing on a terminal what it likes.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return '?'
+		}
+		return r
+	}, s)
+}

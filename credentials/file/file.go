@@ -1,0 +1,110 @@
+// Package file takes secrets from files, and again when they change.
+package file
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"sallyport/credentials"
+)
+
+// maxSize is more than any token has.
+const maxSize = 64 << 10
+
+// A Source is one file. It is read when it changed, with its links followed anew
+// each time, as mounted secrets are replaced. It is safe for concurrent use.
+type Source struct {
+	path string
+
+	mu      sync.Mutex
+	secret  credentials.Secret
+	stamp   stamp
+	version int
+}
+
+var _ credentials.Source = (*Source)(nil)
+
+// stamp tells one content of a file from the next.
+type stamp struct {
+	mod  time.Time
+	size int64
+	ino  uint64
+}
+
+// New reads a file. A relative path is made absolute.
+func New(path string) (*Source, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	s := &Source{path: abs}
+	if _, _, err := s.Fetch(context.Background()); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Fetch returns the content without the line end behind it.
+func (s *Source) Fetch(context.Context) (credentials.Secret, string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fail := func(err error) (credentials.Secret, string, error) {
+		return credentials.Secret{}, "", fmt.Errorf("file:%s: %w", s.path, err)
+	}
+	f, err := os.Open(s.path)
+	if err != nil {
+		return fail(err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return fail(err)
+	}
+	if !st.Mode().IsRegular() {
+		return fail(fmt.Errorf("this is not a regular file"))
+	}
+	if st.Mode().Perm()&0o002 != 0 {
+		return fail(fmt.Errorf("everybody may write this file: chmod 600 it"))
+	}
+	now := stamp{st.ModTime(), st.Size(), inode(st)}
+	if now == s.stamp {
+		return s.secret, fmt.Sprint(s.version), nil
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxSize+1))
+	if err != nil {
+		return fail(err)
+	}
+	if len(b) > maxSize {
+		return fail(fmt.Errorf("it is larger than %d bytes", maxSize))
+	}
+	secret, err := credentials.NewSecret(bytes.TrimRight(b, "\r\n"))
+	clear(b)
+	if err != nil {
+		return fail(err)
+	}
+	if !secret.Equal(s.secret) {
+		s.version++
+	}
+	s.secret, s.stamp = secret, now
+	return secret, fmt.Sprint(s.version), nil
+}
+
+// String names the file.
+func (s *Source) String() string { return "file:" + s.path }
+
+// Path returns the file, so that it is never shown to a sandbox.
+func (s *Source) Path() string { return s.path }
+
+func inode(st os.FileInfo) uint64 {
+	if s, ok := st.Sys().(*syscall.Stat_t); ok {
+		return s.Ino
+	}
+	return 0
+}

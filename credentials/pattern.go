@@ -1,0 +1,99 @@
+package credentials
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"html"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// A pattern is one form in which a secret can come back.
+type pattern struct {
+	text    []byte
+	name    string
+	version string
+}
+
+// patternsOf returns the forms of a secret: as it is, as it was put on the
+// request, and as servers encode what they echo.
+func patternsOf(b *Binding, s Secret) []pattern {
+	var out []pattern
+	add := func(t []byte) {
+		if len(t) >= minSecret && !slices.ContainsFunc(out, func(p pattern) bool { return bytes.Equal(p.text, t) }) {
+			out = append(out, pattern{text: bytes.Clone(t), name: b.Name})
+		}
+	}
+	s.use(func(v []byte) {
+		forms := [][]byte{v}
+		if b.Place.Kind == Basic {
+			pair := append([]byte(b.Place.User+":"), v...)
+			add([]byte(base64.StdEncoding.EncodeToString(pair)))
+			add([]byte(base64.RawStdEncoding.EncodeToString(pair)))
+			add([]byte(base64.URLEncoding.EncodeToString(pair)))
+			forms = append(forms, pair)
+		}
+		add(v)
+		for _, f := range forms {
+			for _, enc := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+				for off := range 3 {
+					add(shifted(enc, f, off))
+				}
+			}
+		}
+		add([]byte(hex.EncodeToString(v)))
+		add([]byte(strings.ToUpper(hex.EncodeToString(v))))
+		for _, t := range []string{url.QueryEscape(string(v)), url.PathEscape(string(v)), percent(v, "%02X"), percent(v, "%02x"), strings.ToLower(url.QueryEscape(string(v)))} {
+			if strings.ToLower(t) != t || t != strings.ToLower(string(v)) {
+				add([]byte(t))
+			}
+		}
+		if j, err := json.Marshal(string(v)); err == nil {
+			add(j[1 : len(j)-1])
+			add(bytes.ReplaceAll(j[1:len(j)-1], []byte("/"), []byte(`\/`)))
+		}
+		var buf bytes.Buffer
+		e := json.NewEncoder(&buf)
+		e.SetEscapeHTML(false)
+		if e.Encode(string(v)) == nil {
+			t := bytes.TrimSpace(buf.Bytes())
+			add(t[1 : len(t)-1])
+		}
+		add([]byte(html.EscapeString(string(v))))
+	})
+	return out
+}
+
+// shifted is what base64 makes of a secret that begins off bytes into a group,
+// without the ends that depend on what stands around it.
+func shifted(enc *base64.Encoding, v []byte, off int) []byte {
+	t := enc.EncodeToString(append(make([]byte, off), v...))
+	start := []int{0, 2, 3}[off]
+	end := len(t)
+	if (len(v)+off)%3 != 0 {
+		end-- // its last character carries bits of what follows
+	}
+	if start >= end {
+		return nil
+	}
+	return []byte(t[start:end])
+}
+
+func percent(v []byte, format string) string {
+	var b strings.Builder
+	for _, c := range v {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.' || c == '~' {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%"+format[:4], c)
+		}
+	}
+	return b.String()
+}
+
+// marker is what stands in the place of what was found.
+func marker(name string) []byte { return []byte("[REDACTED:" + name + "]") }

@@ -1,0 +1,189 @@
+package credentials
+
+import (
+	"bufio"
+	"compress/zlib"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+
+	"compress/flate"
+
+	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// Limits of what an answer may become when it is decoded (hostile 140).
+const (
+	maxRatio   = 200
+	ratioFrom  = 1 << 20
+	maxDecoded = 8 << 30
+	maxCodings = 2
+)
+
+// ErrBomb means an answer that grows beyond all measure when it is decoded.
+var ErrBomb = errors.New("the answer grows too much when it is decoded")
+
+// A Count is how many secrets were found so far. It is safe for concurrent use.
+type Count struct{ n atomic.Int64 }
+
+// Load returns the count.
+func (c *Count) Load() int64 { return c.n.Load() }
+
+// lengthy are the fields that say something of a body which is not sent like
+// that: a length or digest would tell how long the secret is, or whether a guess
+// of it is right (hostile 110).
+var lengthy = []string{"Content-Length", "Content-Encoding", "Etag", "Content-Md5", "Digest", "Content-Digest", "Repr-Digest", "Accept-Ranges", "Content-Range"}
+
+// ScrubBody returns a body without the secrets, decoded. It edits the header
+// accordingly. A coding that cannot be decoded is an error.
+func (g *Grant) ScrubBody(body io.ReadCloser, h http.Header) (io.ReadCloser, *Count, error) {
+	count := &Count{}
+	in := &counted{r: body}
+	var r io.Reader = in
+	var codings []string
+	for _, v := range h["Content-Encoding"] {
+		for c := range strings.SplitSeq(v, ",") {
+			if c = strings.ToLower(strings.TrimSpace(c)); c != "" && c != "identity" {
+				codings = append(codings, c)
+			}
+		}
+	}
+	if len(codings) > maxCodings {
+		return nil, nil, fmt.Errorf("the answer is coded %d times", len(codings))
+	}
+	var closers []func()
+	for i := len(codings) - 1; i >= 0 && body != http.NoBody; i-- {
+		d, closer, err := decoder(codings[i], r)
+		if err != nil {
+			return nil, nil, err
+		}
+		if closer != nil {
+			closers = append(closers, closer)
+		}
+		r = d
+	}
+	for _, k := range lengthy {
+		h.Del(k)
+	}
+	if body == http.NoBody {
+		return body, count, nil
+	}
+	return &scrubbed{r: r, in: in, body: body, coded: len(codings) > 0, scan: scan{a: g.find}, count: count, closers: closers}, count, nil
+}
+
+// decoder undoes one coding. Nothing is read before the first Read.
+func decoder(coding string, r io.Reader) (io.Reader, func(), error) {
+	switch coding {
+	case "gzip", "x-gzip":
+		return &lazy{open: func() (io.Reader, error) { return gzip.NewReader(r) }}, nil, nil
+	case "deflate": // zlib, and what some servers send instead
+		return &lazy{open: func() (io.Reader, error) {
+			b := bufio.NewReader(r)
+			head, err := b.Peek(2)
+			if err != nil {
+				return nil, err
+			}
+			if head[0]&15 == 8 && (uint(head[0])<<8|uint(head[1]))%31 == 0 {
+				return zlib.NewReader(b)
+			}
+			return flate.NewReader(b), nil
+		}}, nil, nil
+	case "br":
+		return brotli.NewReader(r), nil, nil
+	case "zstd":
+		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20), zstd.WithDecoderLowmem(true))
+		if err != nil {
+			return nil, nil, err
+		}
+		return d, d.Close, nil
+	}
+	return nil, nil, fmt.Errorf("the answer's coding %q is not known", coding)
+}
+
+// lazy opens a decoder that reads when it is made.
+type lazy struct {
+	open func() (io.Reader, error)
+	r    io.Reader
+}
+
+func (l *lazy) Read(p []byte) (int, error) {
+	if l.r == nil {
+		r, err := l.open()
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				return 0, io.EOF // an empty body is empty in any coding
+			}
+			return 0, err
+		}
+		l.r = r
+	}
+	return l.r.Read(p)
+}
+
+type counted struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// A scrubbed is a body on its way through the search.
+type scrubbed struct {
+	r       io.Reader
+	in      *counted
+	body    io.Closer
+	coded   bool
+	scan    scan
+	count   *Count
+	closers []func()
+	out     []byte // found to be clean, not read yet
+	buf     []byte
+	n       int64
+	err     error
+}
+
+func (s *scrubbed) Read(p []byte) (int, error) {
+	if s.buf == nil {
+		s.buf = make([]byte, 16<<10)
+	}
+	for len(s.out) == 0 {
+		if s.err != nil {
+			return 0, s.err
+		}
+		n, err := s.r.Read(s.buf)
+		s.n += int64(n)
+		s.out = s.scan.feed(s.out[:0], s.buf[:n])
+		s.count.n.Store(int64(s.scan.hits))
+		if s.coded && (s.n > maxDecoded || s.n > ratioFrom && s.n > maxRatio*max(s.in.n, 1)) {
+			s.out, err = nil, ErrBomb
+		}
+		if err != nil {
+			s.err = err
+			if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+				s.out = s.scan.flush(s.out)
+			}
+		}
+	}
+	n := copy(p, s.out)
+	s.out = s.out[n:]
+	return n, nil
+}
+
+// Close closes the body and forgets what was held of it.
+func (s *scrubbed) Close() error {
+	for _, c := range s.closers {
+		c()
+	}
+	clear(s.buf)
+	s.out, s.scan.held = nil, nil
+	return s.body.Close()
+}

@@ -1,0 +1,163 @@
+package credentials
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// A Store holds the bindings. It is safe for concurrent use.
+type Store struct {
+	bindings []Binding
+
+	mu   sync.Mutex
+	live map[string]*known // by name: the values that may be on their way
+}
+
+// known are the last values of one credential, as patterns.
+type known struct {
+	versions []string
+	patterns *patterns
+	all      []pattern
+}
+
+// keptVersions is how many values of a rotated credential are still looked for.
+const keptVersions = 3
+
+// New checks the bindings and fetches each secret once, so that one that is
+// missing is an error now.
+func New(ctx context.Context, bindings []Binding) (*Store, error) {
+	s := &Store{bindings: slices.Clone(bindings), live: map[string]*known{}}
+	var errs []error
+	names := map[string]bool{}
+	for i := range s.bindings {
+		b := &s.bindings[i]
+		if err := b.check(); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if names[b.Name] {
+			errs = append(errs, fmt.Errorf("credential %q: there are two of this name", b.Name))
+			continue
+		}
+		names[b.Name] = true
+		secret, version, err := b.Source.Fetch(ctx)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("credential %q: %w", b.Name, err))
+			continue
+		}
+		s.learn(b, secret, version)
+	}
+	return s, errors.Join(errs...)
+}
+
+// learn remembers what to look for.
+func (s *Store) learn(b *Binding, secret Secret, version string) *patterns {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := s.live[b.Name]
+	if k == nil {
+		k = &known{}
+		s.live[b.Name] = k
+	}
+	if !slices.Contains(k.versions, version) {
+		ps := patternsOf(b, secret)
+		for i := range ps {
+			ps[i].version = version
+		}
+		k.versions = append(k.versions, version)
+		k.all = append(k.all, ps...)
+		if len(k.versions) > keptVersions {
+			old := k.versions[0]
+			k.versions = k.versions[1:]
+			k.all = slices.DeleteFunc(k.all, func(p pattern) bool { return p.version == old })
+		}
+		k.patterns = compile(k.all)
+	}
+	return k.patterns
+}
+
+// Grant fetches the credentials that were asked for, if all of them are bound to
+// where the request goes.
+func (s *Store) Grant(ctx context.Context, t Target, names []string) (*Grant, error) {
+	names = slices.Clone(names)
+	slices.Sort(names)
+	names = slices.Compact(names)
+	g := &Grant{store: s, target: t}
+	places := map[string]string{}
+	for _, n := range names {
+		i := slices.IndexFunc(s.bindings, func(b Binding) bool { return b.Name == n })
+		if i < 0 {
+			return nil, &Error{"credential_unknown", "the policy asks for a credential that does not exist", fmt.Sprintf("%q", n)}
+		}
+		b := &s.bindings[i]
+		if !b.covers(t) {
+			return nil, &Error{"credential_not_bound", "the policy asks for a credential that is not bound to this destination", fmt.Sprintf("%q is bound to %s://%s:%d", n, b.Scheme, b.Host, b.Port)}
+		}
+		p := strings.ToLower(b.Place.String())
+		if other, taken := places[p]; taken {
+			return nil, &Error{"credential_ambiguous", "two credentials claim one place", fmt.Sprintf("%q and %q: %s", other, n, p)}
+		}
+		places[p] = n
+		secret, version, err := b.Source.Fetch(ctx)
+		if err != nil {
+			return nil, &Error{"credential_unavailable", "a credential for this destination is not available", s.RedactString(err.Error())}
+		}
+		g.items = append(g.items, item{b, secret, version})
+		g.patterns = append(g.patterns, s.learn(b, secret, version))
+	}
+	var all []pattern
+	s.mu.Lock()
+	for _, n := range names {
+		all = append(all, s.live[n].all...)
+	}
+	s.mu.Unlock()
+	if len(g.patterns) == 1 {
+		g.find = g.patterns[0]
+	} else {
+		g.find = compile(all)
+	}
+	return g, nil
+}
+
+// Strip takes the client's own values out of the places of what is bound to the
+// target, and returns those places.
+func (s *Store) Strip(t Target, h http.Header, u *url.URL) []string {
+	var out []string
+	for i := range s.bindings {
+		if b := &s.bindings[i]; b.covers(t) && strip(b.Place, h, u) {
+			if p := b.Place.String(); !slices.Contains(out, p) {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
+// Redact takes every live secret, in any of the forms that are looked for, out
+// of a text.
+func (s *Store) Redact(b []byte) []byte {
+	s.mu.Lock()
+	var ps []*patterns
+	for _, k := range s.live {
+		ps = append(ps, k.patterns)
+	}
+	s.mu.Unlock()
+	for _, p := range ps {
+		b, _ = p.replace(b)
+	}
+	return b
+}
+
+// RedactString is Redact.
+func (s *Store) RedactString(v string) string {
+	if len(s.bindings) == 0 {
+		return v
+	}
+	return string(s.Redact([]byte(v)))
+}

@@ -1,0 +1,169 @@
+// Package sallyport_test holds the conventions of the whole tree.
+package sallyport_test
+
+import (
+	"encoding/json"
+	"errors"
+	"go/parser"
+	"go/token"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+type pkg struct {
+	ImportPath, Dir, Name string
+	Imports               []string
+	GoFiles               []string
+}
+
+func packages(t *testing.T) (out []pkg) {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Dir,Name,Imports,GoFiles", "./...")
+	b, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := json.NewDecoder(strings.NewReader(string(b)))
+	for {
+		var p pkg
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		p.ImportPath = strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, "sallyport"), "/")
+		out = append(out, p)
+	}
+	if len(out) < 10 {
+		t.Fatalf("only %d packages were found", len(out))
+	}
+	return out
+}
+
+// Who may import whom: the domain knows nothing of technologies, siblings know
+// nothing of each other, and only the binary knows everything.
+func TestImports(t *testing.T) {
+	may := map[string][]string{
+		"dest":             {},
+		"audit":            {},
+		"policies":         {},
+		"origin":           {}, // a server for tests and the demo
+		"sandbox":          {"dest"},
+		"sandbox/netns":    {}, // takes and gives descriptors, and knows no sandbox's name
+		"credentials":      {"dest"},
+		"credentials/env":  {"credentials"},
+		"credentials/file": {"credentials"},
+		"policy":           {"dest", "sandbox"},
+		"policy/rego":      {"policy", "policies"},
+		"proxy":            {"audit", "credentials", "dest", "policy", "proxy/canon", "proxy/h1", "proxy/leaf", "proxy/sniff", "sandbox"},
+		"proxy/canon":      {},
+		"proxy/h1":         {"dest"},
+		"proxy/leaf":       {"dest"},
+		"proxy/sniff":      {"dest"},
+		"proxy/dns":        {"dest"},
+	}
+	free := []string{"cmd/sallyport", "bench", "mutants"}
+	foreign := map[string]string{ // what only one package may know of
+		"github.com/open-policy-agent/opa": "policy/rego",
+		"github.com/elazarl/goproxy":       "proxy",
+		"github.com/google/nftables":       "sandbox/netns",
+		"github.com/vishvananda/netlink":   "sandbox/netns",
+		"github.com/hashicorp/go-memdb":    "sandbox",
+		"github.com/miekg/dns":             "proxy/dns",
+		"github.com/spf13/cobra":           "cmd/sallyport",
+		"sallyport/cmd":                    "nobody",
+	}
+	for _, p := range packages(t) {
+		if slices.Contains(free, p.ImportPath) || p.ImportPath == "" {
+			continue
+		}
+		allowed, known := may[p.ImportPath]
+		if !known {
+			t.Errorf("%s has no line in this test: say what it may import", p.ImportPath)
+			continue
+		}
+		for _, i := range p.Imports {
+			if ours, ok := strings.CutPrefix(i, "sallyport/"); ok && !slices.Contains(allowed, ours) {
+				t.Errorf("%s imports %s", p.ImportPath, ours)
+			}
+			for f, owner := range foreign {
+				if strings.HasPrefix(i, f) && p.ImportPath != owner {
+					t.Errorf("%s imports %s, which is for %s alone", p.ImportPath, i, owner)
+				}
+			}
+		}
+	}
+}
+
+// goproxy is confined to one file.
+func TestGoproxyIsConfined(t *testing.T) {
+	n := 0
+	for _, p := range packages(t) {
+		for _, f := range p.GoFiles {
+			b, err := os.ReadFile(filepath.Join(p.Dir, f))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(string(b), `"github.com/elazarl/goproxy"`) {
+				if n++; f != "goproxy.go" {
+					t.Errorf("%s/%s imports goproxy", p.ImportPath, f)
+				}
+			}
+		}
+	}
+	if n != 1 {
+		t.Errorf("goproxy is imported by %d files", n)
+	}
+}
+
+// A package says in one comment what it owns, in the file that carries its name.
+func TestPackageComments(t *testing.T) {
+	for _, p := range packages(t) {
+		if p.ImportPath == "" {
+			continue
+		}
+		want := filepath.Base(p.ImportPath) + ".go"
+		if p.Name == "main" {
+			want = "main.go"
+		}
+		var with []string
+		for _, f := range p.GoFiles {
+			x, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, f), nil, parser.ParseComments|parser.PackageClauseOnly)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if x.Doc != nil {
+				with = append(with, f)
+			}
+		}
+		if len(with) != 1 || with[0] != want {
+			t.Errorf("%s: the package comment is in %v, and belongs into %s alone", p.ImportPath, with, want)
+		}
+	}
+}
+
+// A new direct dependency says why it is there.
+func TestDependenciesSayWhy(t *testing.T) {
+	b, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range strings.Lines(string(b)) {
+		if !strings.HasPrefix(line, "\t") || strings.Contains(line, "// indirect") {
+			continue
+		}
+		n++
+		if _, why, ok := strings.Cut(line, "// "); !ok || len(strings.Fields(why)) < 1 {
+			t.Errorf("no reason: %s", strings.TrimSpace(line))
+		}
+	}
+	if n < 5 {
+		t.Errorf("only %d direct dependencies were read", n)
+	}
+}

@@ -1,0 +1,57 @@
+module sallyport
+
+go 1.26.0
+
+require (
+	github.com/andybalholm/brotli v1.2.8 // br answers are decoded to be searched for credentials
+	github.com/elazarl/goproxy v1.9.3 // the handler chain that carries every request, and the point where CONNECT is decided
+	github.com/google/nftables v0.3.0 // the rules of a sealed namespace, without the nft program
+	github.com/google/uuid v1.6.0 // UUIDv7 for records and sandboxes
+	github.com/hashicorp/go-memdb v1.3.5 // the registry of sandboxes: indexed, with snapshots
+	github.com/klauspost/compress v1.20.4 // gzip and zstd answers are decoded to be searched for credentials
+	github.com/miekg/dns v1.1.73 // the wire format of the name server inside
+	github.com/open-policy-agent/opa v1.22.2 // Rego
+	github.com/rs/zerolog v1.35.1 // encodes records, and logs of the proxy itself
+	github.com/spf13/cobra v1.10.2 // the command line
+	github.com/vishvananda/netlink v1.3.1 // the loopback of a sealed namespace and its routes
+	golang.org/x/net v0.62.0 // public suffixes, IDNA, checks of header fields, BPF assembler
+	golang.org/x/sync v0.25.0 // one certificate for many that ask at once
+	golang.org/x/sys v0.50.0 // namespaces, mounts, seccomp, capabilities
+	golang.org/x/term v0.48.0 // the terminal of an interactive command
+)
+
+require (
+	github.com/agnivade/levenshtein v1.2.1 // indirect
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/decred/dcrd/dcrec/secp256k1/v4 v4.4.1 // indirect
+	github.com/gobwas/glob v1.0.0 // indirect
+	github.com/goccy/go-json v0.10.6 // indirect
+	github.com/google/go-cmp v0.7.0 // indirect
+	github.com/hashicorp/go-immutable-radix v1.3.1 // indirect
+	github.com/hashicorp/golang-lru v0.5.4 // indirect
+	github.com/inconshreveable/mousetrap v1.1.0 // indirect
+	github.com/lestrrat-go/blackmagic v1.0.4 // indirect
+	github.com/lestrrat-go/dsig v1.4.0 // indirect
+	github.com/lestrrat-go/dsig-secp256k1 v1.0.0 // indirect
+	github.com/lestrrat-go/httpcc v1.0.1 // indirect
+	github.com/lestrrat-go/httprc/v3 v3.0.6 // indirect
+	github.com/lestrrat-go/jwx/v3 v3.3.0 // indirect
+	github.com/lestrrat-go/option/v2 v2.0.0 // indirect
+	github.com/mattn/go-colorable v0.1.14 // indirect
+	github.com/mattn/go-isatty v0.0.20 // indirect
+	github.com/mdlayher/netlink v1.7.3-0.20250113171957-fbb4dce95f42 // indirect
+	github.com/mdlayher/socket v0.5.0 // indirect
+	github.com/segmentio/asm v1.2.1 // indirect
+	github.com/sirupsen/logrus v1.10.2 // indirect
+	github.com/spf13/pflag v1.0.10 // indirect
+	github.com/valyala/fastjson v1.6.10 // indirect
+	github.com/vektah/gqlparser/v2 v2.5.58 // indirect
+	github.com/vishvananda/netns v0.0.5 // indirect
+	github.com/xeipuuv/gojsonpointer v0.0.0-20190905194746-02993c407bfb // indirect
+	github.com/xeipuuv/gojsonreference v0.0.0-20180127040603-bd5ef7bd5415 // indirect
+	github.com/yashtewari/glob-intersection v0.2.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/crypto v0.59.0 // indirect
+	golang.org/x/text v0.44.0 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
+)

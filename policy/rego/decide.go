@@ -1,0 +1,172 @@
+package rego
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/metrics"
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/topdown"
+
+	"sallyport/policy"
+)
+
+// Errors of an evaluation.
+var (
+	errUndefined = errors.New("the decision is undefined")
+	errShape     = errors.New("the decision has the wrong shape")
+	errBudget    = errors.New("the evaluation took too many steps or too long")
+	errUncertain = errors.New("the decision depends on a fact that is not known")
+)
+
+// Decide answers a question. What goes wrong is an answer that denies.
+func (p *Policy) Decide(ctx context.Context, q *policy.Question) (d *policy.Decision) {
+	start := time.Now()
+	d = &policy.Decision{}
+	defer func() {
+		if r := recover(); r != nil { // a bug of an evaluator is not a grant
+			d = &policy.Decision{Err: fmt.Errorf("panic: %v", r)}
+		}
+		d.Phase, d.Policy, d.Digest, d.Took = q.Phase, p.name, p.digest, time.Since(start)
+		if d.Err != nil {
+			d.Allow, d.Opaque = false, false
+		}
+	}()
+	x := p.phases[q.Phase]
+	if x == nil {
+		d.Err = fmt.Errorf("phase %q is not known", q.Phase)
+		return d
+	}
+	in := inputBuilder{x.reads}.build(q)
+	b := &budget{left: p.steps, end: start.Add(p.deadline), ctx: ctx}
+	term, err := p.eval(ctx, x, in, uncertain(q), b)
+	d.Steps = p.steps - b.left
+	d.Input = project(x.reads, in)
+	switch {
+	case errors.Is(err, errUncertain):
+		d.Deny = []policy.Denial{{Code: policy.CodeUncertain, Public: "the policy depends on a part of this message that is not known", Operator: err.Error()}}
+		return d
+	case err != nil:
+		d.Err = err
+		return d
+	}
+	if err := decode(term, d); err != nil {
+		d.Err = err
+		return d
+	}
+	d.Owned = x.owned
+	p.merge(ctx, x, in, d)
+	return d
+}
+
+func (p *Policy) eval(ctx context.Context, x *phase, in ast.Value, unknown []ast.Ref, b *budget) (*ast.Term, error) {
+	opts := []rego.EvalOption{rego.EvalParsedInput(in), rego.EvalTransaction(p.txn), rego.EvalMetrics(metrics.NoOp()),
+		rego.EvalInterQueryBuiltinValueCache(p.values), rego.EvalGenerateJSON(func(t *ast.Term, _ *rego.EvalContext) (any, error) { return t, nil })}
+	var t *touch
+	for _, u := range unknown {
+		if overlaps(x.reads, u) {
+			t = &touch{budget: b, unknown: unknown, memo: map[ast.Node]bool{}}
+			opts = append(opts, rego.EvalQueryTracer(t), rego.EvalRuleIndexing(false), rego.EvalEarlyExit(false), rego.EvalExternalCancel(t))
+			break
+		}
+	}
+	if t == nil {
+		opts = append(opts, rego.EvalExternalCancel(b))
+	}
+	rs, err := x.query.Eval(ctx, opts...)
+	switch {
+	case t != nil && t.hit != "":
+		return nil, fmt.Errorf("%w: %s", errUncertain, t.hit)
+	case b.spent.Load():
+		return nil, errBudget
+	case err != nil:
+		return nil, err
+	case len(rs) != 1 || len(rs[0].Expressions) != 1:
+		return nil, errUndefined
+	}
+	term, ok := rs[0].Expressions[0].Value.(*ast.Term)
+	if !ok {
+		return nil, errShape
+	}
+	return term, nil
+}
+
+// A budget ends an evaluation that takes too long. OPA asks it before every
+// expression, so counting costs no timer and no goroutine.
+type budget struct {
+	left  int
+	end   time.Time
+	ctx   context.Context
+	spent atomic.Bool
+}
+
+var _ topdown.Cancel = (*budget)(nil)
+
+// Cancel ends the evaluation.
+func (b *budget) Cancel() { b.spent.Store(true) }
+
+// Cancelled counts one step.
+func (b *budget) Cancelled() bool {
+	b.left--
+	if b.left < 0 || b.left%64 == 0 && (time.Now().After(b.end) || b.ctx.Err() != nil) {
+		b.spent.Store(true)
+	}
+	return b.spent.Load()
+}
+
+// A touch notices when evaluation comes to an expression that can read what is
+// not known. Evaluation is deterministic and reads input in expressions only, so
+// one that comes to none of them goes the same way whatever the fact is.
+type touch struct {
+	*budget
+	unknown []ast.Ref
+	memo    map[ast.Node]bool
+	hit     string
+}
+
+// Enabled says that events are wanted.
+func (*touch) Enabled() bool { return true }
+
+// Config asks for nothing more.
+func (*touch) Config() topdown.TraceConfig { return topdown.TraceConfig{} }
+
+// Cancelled ends the evaluation at the first touch.
+func (t *touch) Cancelled() bool { return t.hit != "" || t.budget.Cancelled() }
+
+// TraceEvent looks at each expression before it is evaluated.
+func (t *touch) TraceEvent(ev topdown.Event) {
+	if t.hit != "" || ev.Op != topdown.EvalOp || ev.Node == nil {
+		return
+	}
+	reads, known := t.memo[ev.Node]
+	if !known {
+		reads = t.reads(ev.Node)
+		t.memo[ev.Node] = reads
+	}
+	if reads {
+		t.hit = fmt.Sprintf("an expression at %v reads it", ev.Location)
+	}
+}
+
+func (t *touch) reads(n any) (hit bool) {
+	ast.NewGenericVisitor(func(x any) bool {
+		switch x := x.(type) {
+		case ast.Ref:
+			if x[0].Equal(ast.InputRootDocument) {
+				hit = hit || overlaps(t.unknown, x.ConstantPrefix())
+				for _, e := range x[1:] {
+					hit = hit || t.reads(e)
+				}
+				return true
+			}
+		case ast.Var:
+			hit = hit || x.Equal(ast.InputRootDocument.Value)
+		}
+		return hit
+	}).Walk(n)
+	return hit
+}

@@ -1,0 +1,128 @@
+// Package rego answers the proxy's questions with Rego, by OPA's compiler and evaluator.
+package rego
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/storage"
+	"github.com/open-policy-agent/opa/v1/topdown/cache"
+
+	"sallyport/policy"
+)
+
+// Options of a load. Name and one of Dir and FS are required.
+type Options struct {
+	Name string
+	Dir  string         // a directory of Rego and data files
+	FS   fs.FS          // used instead of Dir: its whole tree
+	Data map[string]any // put beside the policy's own data; a name may not be in both
+
+	Steps    int           // expressions that one evaluation may take; 0 means 20,000
+	Deadline time.Duration // of one evaluation; 0 means 100 ms
+}
+
+// A Policy is compiled and immutable, and safe for concurrent use.
+type Policy struct {
+	name     string
+	digest   string
+	steps    int
+	deadline time.Duration
+	compiler *ast.Compiler
+	store    storage.Store
+	txn      storage.Transaction // one read transaction for all: nobody writes
+	values   cache.InterQueryValueCache
+	phases   map[policy.Phase]*phase
+	props    []string
+}
+
+// A phase is one prepared question.
+type phase struct {
+	query  rego.PreparedEvalQuery
+	reads  []ast.Ref // what of the input it can reach, without what another covers
+	has    bool      // the author wrote a rule in it
+	owned  []string  // headers that its rules set by constant name
+	entry  ast.Ref
+	author []*ast.Rule
+}
+
+// Name returns the name under which it was loaded.
+func (p *Policy) Name() string { return p.name }
+
+// Digest returns the SHA-256 of its modules and data, in hexadecimal.
+func (p *Policy) Digest() string { return p.digest }
+
+// RequiresProps returns the properties without which a sandbox cannot have this policy.
+func (p *Policy) RequiresProps() []string { return p.props }
+
+// Has reports whether the author wrote rules for a phase.
+func (p *Policy) Has(ph policy.Phase) bool { return p.phases[ph] != nil && p.phases[ph].has }
+
+// Reads reports whether a phase can read a part of its input, or something in it.
+func (p *Policy) Reads(ph policy.Phase, path ...string) bool {
+	x := p.phases[ph]
+	if x == nil {
+		return false
+	}
+	want := ast.Ref{ast.InputRootDocument}
+	for _, s := range path {
+		want = append(want, ast.StringTerm(s))
+	}
+	return overlaps(x.reads, want)
+}
+
+func overlaps(reads []ast.Ref, want ast.Ref) bool {
+	for _, r := range reads {
+		if r.HasPrefix(want) || want.HasPrefix(r) {
+			return true
+		}
+	}
+	return false
+}
+
+// A Problem is why a policy is not taken, and where.
+type Problem struct {
+	File     string
+	Row, Col int
+	Code     string
+	Message  string
+}
+
+// String is file:row:col: message.
+func (p Problem) String() string {
+	at := p.File
+	if p.Row > 0 {
+		at = fmt.Sprintf("%s:%d:%d", p.File, p.Row, p.Col)
+	}
+	if at == "" {
+		return p.Message
+	}
+	return at + ": " + p.Message
+}
+
+// A LoadError is all the problems of a policy.
+type LoadError struct {
+	Name     string
+	Problems []Problem
+}
+
+func (e *LoadError) Error() string {
+	s := fmt.Sprintf("policy %s is not taken:", e.Name)
+	for _, p := range e.Problems {
+		s += "\n  " + p.String()
+	}
+	return s
+}
+
+// Load reads, checks and compiles a policy.
+func Load(ctx context.Context, o Options) (*Policy, error) {
+	src, err := read(o)
+	if err != nil {
+		return nil, err
+	}
+	return compile(ctx, o, src)
+}

@@ -1,0 +1,150 @@
+package proxy
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"sync/atomic"
+
+	"sallyport/policy"
+)
+
+// inspectLimit is how much of a body policy can see.
+const inspectLimit = 64 << 10
+
+// A requestBody counts what the sandbox sends and ends at the limit.
+type requestBody struct {
+	io.Reader
+	io.Closer
+	n     atomic.Int64
+	limit int64 // 0 is none
+	err   atomic.Pointer[error]
+}
+
+var errRequestTooLarge = refuse(http.StatusRequestEntityTooLarge, "request_too_large", "the body is larger than policy allows")
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if total := b.n.Add(int64(n)); b.limit > 0 && total > b.limit {
+		err = errRequestTooLarge
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		b.err.Store(&err)
+	}
+	return n, err
+}
+
+// failure is why the body could not be read to its end, if so.
+func (b *requestBody) failure() error {
+	if b == nil {
+		return nil
+	}
+	if e := b.err.Load(); e != nil {
+		return *e
+	}
+	return nil
+}
+
+// takeBody makes a body countable, and parses it if the policy can read it.
+func (x *exchange) takeBody() error {
+	r := x.r
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+		if r.ContentLength == 0 {
+			r.Body = http.NoBody
+		}
+		return nil
+	}
+	x.body = &requestBody{Reader: r.Body, Closer: r.Body}
+	x.facts.Size, x.facts.BodyState = r.ContentLength, policy.BodyUnparsed
+	if !x.srv.cfg.Policy.Reads(policy.Request, "request", "body") {
+		return nil
+	}
+	head, err := io.ReadAll(io.LimitReader(r.Body, inspectLimit+1))
+	if err != nil {
+		return refuse(http.StatusBadRequest, "body_unreadable", "the body could not be read").because(err).closing()
+	}
+	x.body.Reader = io.MultiReader(bytes.NewReader(head), r.Body)
+	if len(head) > inspectLimit {
+		x.facts.BodyState = policy.BodyTruncated
+		return nil
+	}
+	x.facts.Size = int64(len(head))
+	if r.Header.Get("Content-Encoding") != "" {
+		return nil
+	}
+	if v, ok := parseBody(r.Header.Get("Content-Type"), head); ok {
+		x.facts.Body, x.facts.BodyState = v, policy.BodyParsed
+	}
+	return nil
+}
+
+// parseBody reads a JSON body whole, or reports that there is no one way to read it.
+func parseBody(contentType string, b []byte) (any, bool) {
+	t, params, err := mime.ParseMediaType(contentType)
+	if err != nil || t != "application/json" && !strings.HasSuffix(t, "+json") {
+		return nil, false
+	}
+	if cs := params["charset"]; cs != "" && !strings.EqualFold(cs, "utf-8") {
+		return nil, false
+	}
+	return strictJSON(b)
+}
+
+// strictJSON reads one value without a name that occurs twice in one object:
+// parsers differ in which of the two they take (hostile 83).
+func strictJSON(b []byte) (any, bool) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	v, ok := jsonValue(d, 0)
+	if !ok {
+		return nil, false
+	}
+	_, err := d.Token()
+	return v, errors.Is(err, io.EOF)
+}
+
+const maxDepth = 64
+
+func jsonValue(d *json.Decoder, depth int) (any, bool) {
+	t, err := d.Token()
+	if err != nil || depth > maxDepth {
+		return nil, false
+	}
+	switch t {
+	case json.Delim('['):
+		out := []any{}
+		for d.More() {
+			v, ok := jsonValue(d, depth+1)
+			if !ok {
+				return nil, false
+			}
+			out = append(out, v)
+		}
+		_, err := d.Token()
+		return out, err == nil
+	case json.Delim('{'):
+		out := map[string]any{}
+		for d.More() {
+			k, err := d.Token()
+			name, isName := k.(string)
+			if err != nil || !isName {
+				return nil, false
+			}
+			if _, twice := out[name]; twice {
+				return nil, false
+			}
+			v, ok := jsonValue(d, depth+1)
+			if !ok {
+				return nil, false
+			}
+			out[name] = v
+		}
+		_, err := d.Token()
+		return out, err == nil
+	}
+	return t, true
+}

@@ -1,0 +1,236 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptrace"
+	"runtime/debug"
+	"time"
+
+	"sallyport/audit"
+	"sallyport/credentials"
+	"sallyport/dest"
+	"sallyport/policy"
+	"sallyport/sandbox"
+)
+
+// An exchange is one request and what becomes of it.
+type exchange struct {
+	srv   *Server
+	gate  *Gate
+	flow  *flow
+	start time.Time
+	w     *responseWriter
+	r     *http.Request
+	rc    *http.ResponseController
+
+	// What the strict front found.
+	target  dest.Addr // canonical authority, with the port that was meant
+	scheme  string
+	host    string // Host or :authority, canonical
+	facts   *policy.RequestFacts
+	body    *requestBody
+	upgrade bool
+
+	id       string // of the decision record
+	decision *policy.Decision
+	would    string // in observe: the code that would have refused
+	final    dest.Addr
+	fscheme  string // scheme towards the upstream
+	prefix   string // path prefix of a binding
+	binding  bool
+	grant    *credentials.Grant
+	stripped []string
+	dial     *dial
+	result   audit.Result
+	recorded bool
+}
+
+type exchangeKey struct{}
+
+func exchangeFrom(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeKey{}).(*exchange)
+	return x
+}
+
+// serve is the path of every request, however it came in.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	x := s.begin(w, r)
+	if x == nil {
+		panic(http.ErrAbortHandler)
+	}
+	defer x.end()
+	if r.Method == http.MethodConnect {
+		x.connect()
+		return
+	}
+	if err := x.pass(); err != nil {
+		x.refuse(refusalOf(err))
+	}
+}
+
+// pass is the order of things: each step can only be reached through the ones
+// before it.
+func (x *exchange) pass() error {
+	if err := x.front(); err != nil { // what was meant, in one canonical form
+		return err
+	}
+	if err := x.ask(); err != nil { // policy, on exactly that form
+		return err
+	}
+	if err := x.record(); err != nil { // durable, or nothing happens
+		return err
+	}
+	if x.decision.Respond != nil {
+		return x.respond()
+	}
+	if err := x.equip(); err != nil { // credentials: theirs off, ours on
+		return err
+	}
+	return x.send() // dial, forward, judge and scrub what comes back
+}
+
+// begin identifies: the connection that a request came on says whose it is.
+func (s *Server) begin(w http.ResponseWriter, r *http.Request) *exchange {
+	f := flowFrom(r.Context())
+	if f == nil {
+		return nil
+	}
+	x := &exchange{srv: s, gate: f.gate, flow: f, start: time.Now(), rc: http.NewResponseController(w)}
+	x.w = &responseWriter{ResponseWriter: w, x: x}
+	x.r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	x.result.Outcome = "success"
+	return x
+}
+
+// end writes the outcome, whatever happened.
+func (x *exchange) end() {
+	p := recover()
+	if p != nil && p != http.ErrAbortHandler { //nolint:errorlint // compared as net/http does
+		x.srv.cfg.Log.Error().Str("panic", fmt.Sprint(p)).Bytes("stack", debug.Stack()).Msg("request")
+		x.fail("panic", fmt.Errorf("panic: %v", p))
+		if !x.w.wrote {
+			x.refuse(refuse(http.StatusInternalServerError, "internal", "sallyport failed on this request").closing())
+		}
+	}
+	x.complete()
+	if p != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (x *exchange) fail(kind string, err error) {
+	x.result.Outcome, x.result.ErrorType = "failure", kind
+	if err != nil {
+		x.result.Error = x.srv.cfg.Credentials.RedactString(err.Error())
+	}
+}
+
+// connect decides a CONNECT: it opens nothing yet, so it is answered 200 and
+// what comes inside is decided there.
+func (x *exchange) connect() {
+	x.recorded = true // there is no request yet: what comes inside has records of its own
+	if x.flow.route.ingress != "forward" {
+		x.recorded = false
+		x.refuse(refuse(http.StatusMethodNotAllowed, "method_denied", "CONNECT has no place inside a connection").closing())
+		return
+	}
+	a, err := dest.ParseAddr(x.r.RequestURI)
+	if err != nil || x.flow.wire.Refused(x.r) != nil {
+		x.recorded = false
+		if r := x.flow.wire.Refused(x.r); r != nil {
+			err = r
+		}
+		x.refuse(refuse(http.StatusBadRequest, "authority_invalid", "CONNECT needs host:port").because(err).closing())
+		return
+	}
+	x.target = a
+	x.srv.forward.ServeHTTP(&connectWriter{x.w.ResponseWriter}, x.r)
+}
+
+// ask puts the question, follows a rewrite once, and lets nothing pass that is
+// not granted.
+func (x *exchange) ask() error {
+	sb := x.gate.Sandbox()
+	if err := x.place(sb); err != nil {
+		return err
+	}
+	x.decision = x.srv.cfg.Policy.Decide(x.r.Context(), x.question())
+	if rw := x.decision.Rewrite; x.decision.Granted() && rw != nil {
+		if err := x.rewrite(rw); err != nil {
+			return err
+		}
+		if err := x.place(sb); err != nil {
+			return err
+		}
+		first := x.decision
+		x.decision = x.srv.cfg.Policy.Decide(x.r.Context(), x.question())
+		if again := x.decision.Rewrite; x.decision.Granted() && again != nil && *again != *first.Rewrite {
+			return refuse(http.StatusForbidden, "rewrite_again", "the policy rewrites what it has rewritten")
+		}
+	}
+	d := x.decision
+	if len(d.Deny) == 0 && d.Err == nil && d.Respond != nil {
+		return nil
+	}
+	ref := refusalOfDecision(d)
+	if ref != nil && ref.Code == policy.CodeDefaultDeny && d.Err == nil && sb.Mode == sandbox.Observe {
+		x.would = ref.Code
+		return nil
+	}
+	if ref != nil {
+		return ref
+	}
+	return nil
+}
+
+// place finds what a target means in this sandbox: a binding, or itself.
+func (x *exchange) place(sb *sandbox.Sandbox) error {
+	b, ok := sb.Binding(x.target)
+	if ref := sealed(sb, ok); ref != nil {
+		return ref
+	}
+	x.binding, x.final, x.fscheme, x.prefix = ok, x.target, x.scheme, ""
+	if ok {
+		if b.TargetScheme == "" {
+			return refuse(http.StatusForbidden, "binding_raw", "this name stands for a raw connection, not for HTTP")
+		}
+		x.final, x.fscheme, x.prefix = b.Target, b.TargetScheme, b.PathPrefix
+	}
+	return nil
+}
+
+// sealed refuses what is not a binding where nothing else exists.
+func sealed(sb *sandbox.Sandbox, binding bool) *Refusal {
+	if sb.Mode == sandbox.Sealed && !binding {
+		return refuse(http.StatusForbidden, "sealed", "nothing but bound names exists in this sandbox")
+	}
+	return nil
+}
+
+// send forwards through goproxy's chain, which calls roundTrip.
+func (x *exchange) send() error {
+	ctx := x.r.Context()
+	if d := x.decision.Limits.Duration; d > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d)
+		defer cancel()
+	}
+	x.dial = &dial{gate: x.gate, binding: x.binding, x: x}
+	ctx = withDial(ctx, x.dial)
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn:              x.dial.gotConn,
+		Got1xxResponse:       x.w.got1xx,
+		GotFirstResponseByte: func() { x.result.TimeToFirst = time.Since(x.start) },
+	})
+	out := x.outgoing(ctx)
+	if x.body != nil && x.r.ProtoMajor == 1 {
+		_ = x.rc.EnableFullDuplex()
+	}
+	x.srv.forward.ServeHTTP(x.w, out)
+	if x.w.broken != nil {
+		panic(http.ErrAbortHandler) // a cut answer must look cut
+	}
+	return nil
+}

@@ -1,0 +1,144 @@
+package proxy
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"crypto/tls"
+
+	"sallyport/audit"
+	"sallyport/dest"
+	"sallyport/proxy/h1"
+)
+
+// A route is how a connection came in and what it was meant for.
+type route struct {
+	ingress string         // transparent, connect, forward
+	dst     netip.AddrPort // the address that was connected to; zero when there is none
+	connect dest.Addr      // the authority of a CONNECT request; zero when there is none
+}
+
+// A flow is one connection of a sandbox: what requests on it share.
+type flow struct {
+	gate  *Gate
+	id    string
+	raw   net.Conn
+	route route
+
+	// name is the name that was handed out for dst, or the authority of CONNECT.
+	name  dest.Host
+	port  uint16
+	https bool
+	sni   dest.Host
+	tls   *audit.TLS
+	// mismatch is what every request on this connection is answered: its layers
+	// disagree on where it goes.
+	mismatch *Refusal
+
+	wire *h1.Conn // nil for h2
+	once sync.Once
+}
+
+type flowKey struct{}
+
+func flowFrom(ctx context.Context) *flow {
+	f, _ := ctx.Value(flowKey{}).(*flow)
+	return f
+}
+
+// newFlow registers a connection that holds one of the gate's slots.
+func (g *Gate) newFlow(c net.Conn, r route) *flow {
+	f := &flow{gate: g, id: audit.NewID(), raw: c, route: r}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.flows[f] = struct{}{}
+	if g.closed {
+		_ = c.Close()
+	}
+	return f
+}
+
+// end closes the connection and gives its slot back.
+func (f *flow) end() {
+	f.once.Do(func() {
+		_ = f.raw.Close()
+		f.gate.mu.Lock()
+		delete(f.gate.flows, f)
+		f.gate.mu.Unlock()
+		<-f.gate.slots
+	})
+}
+
+// reset ends a connection so that the client sees it was refused, not finished.
+func (f *flow) reset() {
+	if t, ok := f.raw.(*net.TCPConn); ok {
+		_ = t.SetLinger(0)
+	}
+	f.end()
+}
+
+func (f *flow) event(n audit.Name) *audit.Event {
+	ev := f.gate.event(n)
+	ev.Connection = audit.Connection{ID: f.id, Ingress: f.route.ingress, Client: addrPort(f.raw.RemoteAddr()), Original: f.route.dst, TLS: f.tls}
+	return ev
+}
+
+func (g *Gate) event(n audit.Name) *audit.Event {
+	sb := g.Sandbox()
+	return &audit.Event{Name: n, Sandbox: audit.Sandbox{ID: sb.ID, Name: sb.Name, Way: string(sb.Identity.Way), Labels: sb.Labels}}
+}
+
+// A strictConn is an HTTP/1 connection that net/http reads through the strict front.
+type strictConn struct {
+	*h1.Conn
+	flow *flow
+}
+
+// strict puts the strict front before an HTTP/1 connection.
+func (f *flow) strict(c net.Conn) net.Conn {
+	f.wire = h1.NewConn(c, h1.Limits{})
+	return &strictConn{Conn: f.wire, flow: f}
+}
+
+// Close ends the flow with its connection.
+func (c *strictConn) Close() error {
+	err := c.Conn.Close()
+	c.flow.end()
+	return err
+}
+
+// A flowConn lets an h2 connection be traced back to its flow, through tls.Conn.
+type flowConn struct {
+	net.Conn
+	flow *flow
+}
+
+// Close ends the flow with its connection.
+func (c *flowConn) Close() error {
+	err := c.Conn.Close()
+	c.flow.end()
+	return err
+}
+
+// flowOf returns the flow of a connection that was handed to a server of ours.
+func flowOf(c net.Conn) *flow {
+	switch c := c.(type) {
+	case *strictConn:
+		return c.flow
+	case *tls.Conn:
+		return c.NetConn().(*flowConn).flow
+	}
+	return nil
+}
+
+// deadline bounds a read or write on the raw connection; 0 lifts it.
+func (f *flow) deadline(d time.Duration) {
+	var t time.Time
+	if d > 0 {
+		t = time.Now().Add(d)
+	}
+	_ = f.raw.SetDeadline(t)
+}

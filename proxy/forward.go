@@ -1,0 +1,260 @@
+package proxy
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"sallyport/credentials"
+	"sallyport/dest"
+	"sallyport/policy"
+	"sallyport/proxy/canon"
+)
+
+// equip takes the client's own credentials off what is bound and puts ours on,
+// where policy asked for them.
+func (x *exchange) equip() error {
+	for _, h := range x.decision.Owned {
+		x.r.Header.Del(h)
+	}
+	for _, h := range x.decision.Remove {
+		x.r.Header.Del(h)
+	}
+	for _, h := range x.decision.Set {
+		x.r.Header.Set(h.Name, h.Value)
+	}
+	t := credentials.Target{Addr: x.final, Scheme: x.fscheme}
+	if len(x.decision.Credentials) == 0 {
+		x.stripped = x.srv.cfg.Credentials.Strip(t, x.r.Header, x.r.URL)
+		return nil
+	}
+	names := make([]string, 0, len(x.decision.Credentials))
+	for _, c := range x.decision.Credentials {
+		names = append(names, c.Name)
+	}
+	g, err := x.srv.cfg.Credentials.Grant(x.r.Context(), t, names)
+	if err != nil {
+		return err
+	}
+	if err := g.Apply(x.r.Header, x.r.URL); err != nil {
+		return err
+	}
+	g.PrepareRequest(x.r.Header)
+	x.grant = g
+	return nil
+}
+
+// outgoing is the request as the upstream will see it.
+func (x *exchange) outgoing(ctx context.Context) *http.Request {
+	out := x.r.Clone(ctx)
+	out.URL = upstreamURL(x.fscheme, x.final, x.prefix+x.facts.PathRaw, x.r.URL)
+	out.Host = x.final.Authority(x.fscheme)
+	out.RequestURI = ""
+	out.Close = false
+	out.Header.Del("Expect") // answered here: the body follows at once (hostile 63)
+	if _, ok := out.Header["User-Agent"]; !ok {
+		out.Header["User-Agent"] = nil // none is invented
+	}
+	out.Trailer = nil
+	out.Body = http.NoBody
+	if x.body != nil {
+		x.body.limit = x.decision.Limits.RequestBytes
+		out.Body = x.body
+		if x.facts.BodyState == policy.BodyParsed {
+			out.ContentLength = x.facts.Size
+		}
+	}
+	return out
+}
+
+// upstreamURL keeps the bytes of the path as they came.
+func upstreamURL(scheme string, to dest.Addr, path string, in *url.URL) *url.URL {
+	u := &url.URL{Scheme: scheme, Host: to.String(), RawQuery: in.RawQuery, ForceQuery: in.ForceQuery}
+	u.Path, u.RawPath = path, ""
+	if p, err := url.PathUnescape(path); err == nil {
+		u.Path, u.RawPath = p, path
+	}
+	if u.EscapedPath() != path && !strings.HasPrefix(path, "//") {
+		u.Opaque = path
+	}
+	return u
+}
+
+// roundTrip sends a request and makes the response what the sandbox may see. It
+// never fails: what goes wrong becomes an answer.
+func (x *exchange) roundTrip(req *http.Request) *http.Response {
+	if l := x.decision.Limits.RequestBytes; l > 0 && req.ContentLength > l {
+		return x.answer(errRequestTooLarge)
+	}
+	resp, err := x.gate.pools.of(x.binding).RoundTrip(req)
+	if err == nil && (resp.StatusCode < 200 || resp.StatusCode > 599) {
+		_ = resp.Body.Close()
+		err = refuse(http.StatusBadGateway, "upstream_malformed", "the destination's answer has a status that means nothing here").operator("status %d", resp.StatusCode)
+	}
+	if err != nil {
+		if berr := x.body.failure(); berr != nil {
+			err = bodyRefusal(berr)
+		}
+		return x.answer(refusalOf(err))
+	}
+	x.result.Source, x.result.UpstreamProto = "upstream", resp.Proto
+	canon.StripResponse(resp.Header)
+	resp.Header.Del("Alt-Svc") // it would lead to QUIC, which does not leave (hostile 94)
+	if x.grant != nil {
+		if err := x.scrub(resp); err != nil {
+			_ = resp.Body.Close()
+			return x.answer(refusalOf(err))
+		}
+	}
+	if err := x.judgeResponse(resp); err != nil {
+		_ = resp.Body.Close()
+		return x.answer(refusalOf(err))
+	}
+	x.result.ContentType = resp.Header.Get("Content-Type")
+	x.w.stream = resp.ContentLength < 0 || strings.HasPrefix(x.result.ContentType, "text/event-stream")
+	resp.Body = &responseBody{ReadCloser: resp.Body, x: x, resp: resp, limit: x.decision.Limits.ResponseBytes}
+	resp.Trailer = announced(resp.Trailer)
+	return resp
+}
+
+// bodyRefusal is why what the client sent could not be forwarded whole.
+func bodyRefusal(err error) error {
+	ref := refusalOf(err)
+	if ref.Code == "upstream_failed" {
+		return refuse(http.StatusBadRequest, "body_invalid", "the body ended early or is malformed").because(err).closing()
+	}
+	ref.Close = true
+	return ref
+}
+
+// scrub takes the secret out of what comes back.
+func (x *exchange) scrub(resp *http.Response) error {
+	x.result.Scrubbed += x.grant.ScrubHeader(resp.Header)
+	if resp.Request.Method == http.MethodHead || resp.StatusCode == http.StatusNotModified || resp.StatusCode == http.StatusNoContent {
+		resp.Header.Del("Content-Length") // a length says something of what it is the length of (hostile 110)
+		resp.ContentLength = -1
+	}
+	body, count, err := x.grant.ScrubBody(resp.Body, resp.Header)
+	if err != nil {
+		return refuse(http.StatusBadGateway, "response_unreadable", "the answer cannot be searched for the credential that was sent").because(err)
+	}
+	x.w.scrubbed = count
+	resp.Body = body
+	if resp.Header.Get("Content-Length") == "" && resp.Request.Method != http.MethodHead {
+		resp.ContentLength = -1
+	}
+	return nil
+}
+
+// judgeResponse asks policy about what the sandbox would see.
+func (x *exchange) judgeResponse(resp *http.Response) error {
+	if !x.srv.cfg.Policy.Has(policy.Response) {
+		return nil
+	}
+	q := x.question()
+	q.Phase = policy.Response
+	state := policy.BodyUnparsed
+	if resp.ContentLength == 0 || resp.Body == http.NoBody {
+		state = policy.BodyNone
+	}
+	q.Response = &policy.ResponseFacts{Status: resp.StatusCode, Header: resp.Header, Size: resp.ContentLength, ContentType: resp.Header.Get("Content-Type"), BodyState: state}
+	d := x.srv.cfg.Policy.Decide(resp.Request.Context(), q)
+	if d.Err != nil || len(d.Deny) > 0 {
+		ref := refusalOfDecision(&policy.Decision{Deny: d.Deny, Err: d.Err})
+		ref.Status = http.StatusForbidden
+		return ref
+	}
+	for _, h := range d.Remove {
+		resp.Header.Del(h)
+	}
+	for _, h := range d.Set {
+		resp.Header.Set(h.Name, x.srv.cfg.Credentials.RedactString(h.Value))
+	}
+	if l := d.Limits.ResponseBytes; l > 0 && (x.decision.Limits.ResponseBytes == 0 || l < x.decision.Limits.ResponseBytes) {
+		x.decision.Limits.ResponseBytes = l
+	}
+	return nil
+}
+
+// answer is a refusal in the place of the upstream's response.
+func (x *exchange) answer(ref *Refusal) *http.Response {
+	x.refused(ref)
+	rec := &buffered{h: http.Header{}}
+	ref.write(rec, x.r, x.id)
+	return &http.Response{StatusCode: rec.status, ProtoMajor: 1, ProtoMinor: 1, Header: rec.h, Request: x.r,
+		Body: io.NopCloser(strings.NewReader(rec.body.String())), ContentLength: int64(rec.body.Len())}
+}
+
+// A buffered is a small response that is not sent yet.
+type buffered struct {
+	h      http.Header
+	status int
+	body   strings.Builder
+}
+
+func (b *buffered) Header() http.Header         { return b.h }
+func (b *buffered) WriteHeader(status int)      { b.status = status }
+func (b *buffered) Write(p []byte) (int, error) { return b.body.Write(p) }
+
+// A responseBody counts, ends at the limit, keeps a cut visible, and lets no
+// trailer through that could change what the message means.
+type responseBody struct {
+	io.ReadCloser
+	x     *exchange
+	resp  *http.Response
+	n     int64
+	limit int64
+}
+
+func (b *responseBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.n += int64(n)
+	if b.limit > 0 && b.n > b.limit {
+		err = refuse(http.StatusBadGateway, "response_too_large", "the answer is larger than policy allows")
+		n = 0
+	}
+	switch {
+	case err == nil:
+	case err == io.EOF: //nolint:errorlint // the end of a stream
+		b.resp.Trailer = b.x.trailer(b.resp.Trailer)
+	default:
+		b.x.cut(err)
+	}
+	return n, err
+}
+
+// cut marks an answer that ends before its end.
+func (x *exchange) cut(err error) {
+	x.w.broken = err
+	kind := "truncated"
+	if ref := refusalOf(err); ref.Code == "canceled" || ref.Code == "response_too_large" {
+		kind = ref.Code
+	}
+	x.fail(kind, err)
+}
+
+// trailer keeps the trailer fields that RFC 9110 6.5.1 does not forbid, scrubbed.
+func (x *exchange) trailer(t http.Header) http.Header {
+	out := http.Header{}
+	for k, vs := range t {
+		if !canon.TrailerForbidden(k) {
+			out[k] = slices.Clone(vs)
+		}
+	}
+	if x.grant != nil {
+		x.result.Scrubbed += x.grant.ScrubHeader(out)
+	}
+	return out
+}
+
+func announced(t http.Header) http.Header {
+	for k := range t {
+		if canon.TrailerForbidden(k) {
+			delete(t, k)
+		}
+	}
+	return t
+}

@@ -1,0 +1,175 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sallyport/dest"
+	"sallyport/proxy/leaf"
+	"sallyport/sandbox"
+)
+
+// Names are the synthetic addresses of one sandbox.
+type Names interface {
+	// Lookup returns the name that an address stands for; synthetic reports
+	// whether the address is in the ranges from which names are given out.
+	Lookup(netip.Addr) (name dest.Host, known, synthetic bool)
+}
+
+// A Gate is the way out of one sandbox. What comes on its listeners is that
+// sandbox's, by the socket alone.
+type Gate struct {
+	srv    *Server
+	sb     atomic.Pointer[sandbox.Sandbox]
+	names  Names
+	budget *leaf.Budget
+	pools  *pools
+	slots  chan struct{}
+	floods *floods
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu        sync.Mutex
+	listeners []net.Listener
+	flows     map[*flow]struct{}
+	closed    bool
+	once      sync.Once
+}
+
+// Open makes the gate of a sandbox. names may be nil when its addresses were
+// not given out by us.
+func (s *Server) Open(sb *sandbox.Sandbox, names Names) *Gate {
+	ctx, cancel := context.WithCancel(context.Background())
+	g := &Gate{
+		srv: s, names: names, ctx: ctx, cancel: cancel,
+		budget: leaf.NewBudget(),
+		slots:  make(chan struct{}, s.cfg.MaxConns),
+		flows:  map[*flow]struct{}{},
+	}
+	g.sb.Store(sb)
+	g.pools = newPools(g)
+	g.floods = newFloods(g)
+	s.mu.Lock()
+	s.gates[g] = struct{}{}
+	s.mu.Unlock()
+	return g
+}
+
+// Sandbox returns what is known of the sandbox now.
+func (g *Gate) Sandbox() *sandbox.Sandbox { return g.sb.Load() }
+
+// ServeTransparent accepts connections whose local address is the destination
+// that was meant. It returns when the listener is closed.
+func (g *Gate) ServeTransparent(l net.Listener) error {
+	return g.accept(l, func(c net.Conn) {
+		g.carry(c, route{ingress: "transparent", dst: addrPort(c.LocalAddr())})
+	})
+}
+
+// ServeExplicit accepts connections of clients that were told of a proxy: HTTP
+// in absolute form, and CONNECT.
+func (g *Gate) ServeExplicit(l net.Listener) error {
+	return g.accept(l, func(c net.Conn) {
+		f := g.newFlow(c, route{ingress: "forward"})
+		g.srv.out.push(f.strict(c))
+	})
+}
+
+func (g *Gate) accept(l net.Listener, serve func(net.Conn)) error {
+	g.mu.Lock()
+	if g.closed {
+		g.mu.Unlock()
+		_ = l.Close()
+		return net.ErrClosed
+	}
+	g.listeners = append(g.listeners, l)
+	g.mu.Unlock()
+	for delay := time.Duration(0); ; {
+		c, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) || g.ctx.Err() != nil {
+			return nil
+		}
+		if err != nil { // descriptors are short, or the peer is gone already
+			delay = min(max(2*delay, 5*time.Millisecond), time.Second)
+			g.srv.cfg.Log.Warn().Err(err).Str("sandbox", g.Sandbox().Name).Msg("accept")
+			select {
+			case <-time.After(delay):
+			case <-g.ctx.Done():
+			}
+			continue
+		}
+		delay = 0
+		select {
+		case g.slots <- struct{}{}:
+		default:
+			g.refuseConn(c, addrPort(c.LocalAddr()), refuse(429, "too_many_connections", "this sandbox has too many connections open"))
+			continue
+		}
+		g.wg.Go(func() {
+			defer func() { // a bug ends one connection, not the proxy (hostile 147)
+				if p := recover(); p != nil {
+					g.srv.cfg.Log.Error().Interface("panic", p).Str("sandbox", g.Sandbox().Name).Msg("connection")
+					_ = c.Close()
+				}
+			}()
+			serve(c)
+		})
+	}
+}
+
+// drain stops accepting and waits for connections that are being sniffed or
+// tunnelled until ctx is done.
+func (g *Gate) drain(ctx context.Context) {
+	g.closeListeners()
+	done := make(chan struct{})
+	go func() { g.wg.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+func (g *Gate) closeListeners() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = true
+	for _, l := range g.listeners {
+		_ = l.Close()
+	}
+}
+
+// Close cuts everything that the sandbox has open and waits for its goroutines.
+func (g *Gate) Close() { g.once.Do(g.close) }
+
+func (g *Gate) close() {
+	g.closeListeners()
+	g.cancel()
+	g.mu.Lock()
+	for f := range g.flows {
+		_ = f.raw.Close()
+	}
+	g.mu.Unlock()
+	g.wg.Wait()
+	g.pools.close()
+	g.floods.close()
+	g.srv.mu.Lock()
+	delete(g.srv.gates, g)
+	g.srv.mu.Unlock()
+}
+
+// addrPort is a socket's address without the mapping of IPv4 into IPv6.
+func addrPort(a net.Addr) netip.AddrPort {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := t.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
+}

@@ -1,0 +1,102 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"time"
+
+	"sallyport/dest"
+	"sallyport/policy"
+	"sallyport/proxy/h1"
+)
+
+// pools are the upstream connections of one sandbox: no other uses them, and
+// those that a binding opened serve bindings only, since a pool knows a
+// connection by its name and port alone.
+type pools struct {
+	gate        *Gate
+	open, bound *http.Transport
+}
+
+func newPools(g *Gate) *pools {
+	p := &pools{gate: g}
+	p.open, p.bound = p.transport(), p.transport()
+	return p
+}
+
+func (p *pools) of(binding bool) *http.Transport {
+	if binding {
+		return p.bound
+	}
+	return p.open
+}
+
+func (p *pools) transport() *http.Transport {
+	s := p.gate.srv
+	sessions := tls.NewLRUClientSessionCache(256)
+	return &http.Transport{
+		Proxy:                  nil, // never the environment's: it could be ourselves
+		DialContext:            p.dialPlain,
+		DialTLSContext:         p.dialTLS(&tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.cfg.UpstreamRoots, NextProtos: []string{"h2", "http/1.1"}, ClientSessionCache: sessions}),
+		ForceAttemptHTTP2:      true,
+		DisableCompression:     true,
+		DisableKeepAlives:      s.cfg.Policy.Has(policy.Dial), // each request asks about its addresses
+		MaxIdleConns:           1024,
+		MaxIdleConnsPerHost:    256,
+		IdleConnTimeout:        75 * time.Second,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: 256 << 10,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
+	}
+}
+
+func (p *pools) dialPlain(ctx context.Context, _, address string) (net.Conn, error) {
+	c, err := p.dial(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	return &upstreamConn{h1.NewUpstream(c), c}, nil
+}
+
+func (p *pools) dialTLS(base *tls.Config) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, _, address string) (net.Conn, error) {
+		c, err := p.dial(ctx, address)
+		if err != nil {
+			return nil, err
+		}
+		a, err := dest.ParseAddr(address)
+		if err != nil {
+			_ = c.Close()
+			return nil, err
+		}
+		cfg := base.Clone()
+		cfg.ServerName = a.Host().String()
+		tc, err := dialFrom(ctx).handshake(ctx, c, cfg)
+		if err != nil {
+			return nil, err
+		}
+		if tc.ConnectionState().NegotiatedProtocol == "h2" {
+			return tc, nil
+		}
+		return &upstreamConn{h1.NewUpstream(tc), tc}, nil
+	}
+}
+
+func (p *pools) dial(ctx context.Context, address string) (net.Conn, error) {
+	d := dialFrom(ctx)
+	if d == nil || d.gate != p.gate {
+		return nil, refuse(http.StatusInternalServerError, "internal", "a connection was asked for outside of an exchange")
+	}
+	to, err := dest.ParseAddr(address)
+	if err != nil {
+		return nil, err
+	}
+	return d.dial(ctx, to, d.x.question())
+}
+
+func (p *pools) close() {
+	p.open.CloseIdleConnections()
+	p.bound.CloseIdleConnections()
+}

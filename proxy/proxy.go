@@ -1,0 +1,170 @@
+// Package proxy carries a sandbox's traffic out if policy lets it.
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"sallyport/audit"
+	"sallyport/credentials"
+	"sallyport/dest"
+	"sallyport/policy"
+	"sallyport/proxy/leaf"
+)
+
+// A Decider answers questions about traffic. It is safe for concurrent use.
+type Decider interface {
+	// Decide never returns nil; an answer that could not be had is one that denies.
+	Decide(context.Context, *policy.Question) *policy.Decision
+	// Has reports whether anybody wrote rules for a phase: one without is not asked.
+	Has(policy.Phase) bool
+	// Reads reports whether a phase can read a part of its input.
+	Reads(ph policy.Phase, path ...string) bool
+}
+
+// A Recorder keeps the audit log. It is safe for concurrent use.
+type Recorder interface {
+	// Record returns when the event is durable. Its context bounds the waiting, not the writing.
+	Record(context.Context, *audit.Event) (audit.Receipt, error)
+	// Append hands an event over without waiting for the disk.
+	Append(*audit.Event) error
+}
+
+// A Keeper holds credentials and puts them on requests. It is safe for concurrent use.
+type Keeper interface {
+	Grant(context.Context, credentials.Target, []string) (*credentials.Grant, error)
+	Strip(credentials.Target, http.Header, *url.URL) []string
+	RedactString(string) string
+}
+
+// An Issuer makes the certificates of intercepted connections. It is safe for concurrent use.
+type Issuer interface {
+	// LeafWithin charges the budget for a certificate that has to be made.
+	LeafWithin(context.Context, dest.Host, *leaf.Budget) (*tls.Certificate, error)
+}
+
+// A Resolver finds the addresses of an absolute name. It is safe for concurrent use.
+type Resolver interface {
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+// A Config is what a Server needs. Policy, Audit, Credentials and Issuer are required.
+type Config struct {
+	Policy      Decider
+	Audit       Recorder
+	Credentials Keeper
+	Issuer      Issuer
+
+	// Resolver is asked with a trailing dot, so that no search list applies; nil
+	// means the system's servers through Go's own resolver.
+	Resolver Resolver
+	// AllowPrivate opens prefixes that are not public, except metadata addresses.
+	AllowPrivate []netip.Prefix
+	// UpstreamRoots verify upstream certificates; nil means the system's.
+	UpstreamRoots *x509.CertPool
+	// Log is of the proxy itself; the zero Logger is silent.
+	Log zerolog.Logger
+
+	// SniffTimeout bounds the wait for a connection's first bytes; 0 means 5 s.
+	SniffTimeout time.Duration
+	// MaxConns bounds the connections of one sandbox; 0 means 4096.
+	MaxConns int
+}
+
+// A Server is one proxy for many sandboxes: Open makes the gate of each.
+type Server struct {
+	cfg     Config
+	inner   *http.Server // requests of intercepted and plain transparent connections
+	outer   *http.Server // requests to the explicit proxy
+	in, out *handoff
+	forward http.Handler // goproxy
+	tls     *tlsServer
+
+	mu    sync.Mutex
+	gates map[*Gate]struct{}
+	wg    sync.WaitGroup
+}
+
+// New makes a Server and starts the goroutines that serve requests; Close ends them.
+func New(cfg Config) (*Server, error) {
+	if cfg.Policy == nil || cfg.Audit == nil || cfg.Credentials == nil || cfg.Issuer == nil {
+		return nil, errors.New("proxy: policy, audit, credentials and issuer are required")
+	}
+	if cfg.Resolver == nil {
+		cfg.Resolver = &net.Resolver{PreferGo: true}
+	}
+	if cfg.SniffTimeout == 0 {
+		cfg.SniffTimeout = 5 * time.Second
+	}
+	if cfg.MaxConns == 0 {
+		cfg.MaxConns = 4096
+	}
+	s := &Server{cfg: cfg, in: newHandoff(), out: newHandoff(), gates: map[*Gate]struct{}{}}
+	s.forward = newForwarder(s)
+	s.tls = s.tlsConfig()
+	s.inner = s.httpServer(true)
+	s.outer = s.httpServer(false)
+	s.wg.Go(func() { _ = s.inner.Serve(s.in) })
+	s.wg.Go(func() { _ = s.outer.Serve(s.out) })
+	return s, nil
+}
+
+// Limits of one request head; beyond them 431 or 414.
+const (
+	maxHead        = 64 << 10
+	handshakeLimit = 10 * time.Second
+	idleLimit      = 2 * time.Minute
+)
+
+func (s *Server) httpServer(h2 bool) *http.Server {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetHTTP2(h2)
+	return &http.Server{
+		Handler:                      http.HandlerFunc(s.serve),
+		Protocols:                    p,
+		ReadHeaderTimeout:            handshakeLimit,
+		IdleTimeout:                  idleLimit,
+		MaxHeaderBytes:               maxHead,
+		DisableGeneralOptionsHandler: true,
+		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: 250},
+		ErrorLog:                     discardLog,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, flowKey{}, flowOf(c))
+		},
+	}
+}
+
+// Shutdown stops accepting, lets what is under way end until ctx is done, then
+// cuts it.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	var gates []*Gate
+	for g := range s.gates {
+		gates = append(gates, g)
+	}
+	s.mu.Unlock()
+	for _, g := range gates {
+		g.drain(ctx)
+	}
+	err := errors.Join(s.outer.Shutdown(ctx), s.inner.Shutdown(ctx))
+	if err != nil {
+		_ = s.outer.Close()
+		_ = s.inner.Close()
+	}
+	for _, g := range gates {
+		g.Close()
+	}
+	s.wg.Wait()
+	return err
+}

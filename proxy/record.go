@@ -1,0 +1,214 @@
+package proxy
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"sallyport/audit"
+	"sallyport/policy"
+)
+
+// decisionRecord is what a record says of a decision, and of the refusal that
+// came of it or of a rule of the wall.
+func decisionRecord(d *policy.Decision, ref *Refusal) *audit.Decision {
+	out := &audit.Decision{Effect: "allow", Action: "forwarded"}
+	if d != nil {
+		out.Phase, out.Policy, out.Digest = string(d.Phase), d.Policy, d.Digest
+		out.Reasons, out.Tags, out.Input, out.Steps, out.Took = d.Reasons, d.Audit.Tags, d.Input, d.Steps, d.Took
+	}
+	if ref != nil {
+		out.Effect, out.Action = "deny", "blocked"
+		out.Code, out.Public, out.Operator = ref.Code, ref.Public, ref.Operator
+		if ref.Err != nil {
+			out.Operator = strings.TrimPrefix(out.Operator+": "+ref.Err.Error(), ": ")
+		}
+		if ref.Code == policy.CodePolicyError {
+			out.Effect = "error"
+		}
+	}
+	return out
+}
+
+// requestRecord is what a record says of the request, as far as it was understood.
+func (x *exchange) requestRecord() *audit.Request {
+	r := x.r
+	out := &audit.Request{Method: r.Method, Scheme: x.scheme, Protocol: "1.1", Size: r.ContentLength,
+		UserAgent: r.Header.Get("User-Agent"), ContentType: r.Header.Get("Content-Type"), ClientID: r.Header.Get("X-Request-Id")}
+	if r.ProtoMajor == 2 {
+		out.Protocol = "2"
+	} else if r.ProtoMinor == 0 {
+		out.Protocol = "1.0"
+	}
+	if f := x.flow; true {
+		out.SNI = f.sni.String()
+		if !f.route.connect.Host().IsZero() {
+			out.Connect = f.route.connect.String()
+		}
+	}
+	out.HostAs = r.Host
+	if !x.target.Host().IsZero() {
+		out.Host, out.Port = x.target.Host().String(), x.target.Port()
+	} else {
+		a := x.flow.where(x.flow.tlsName())
+		out.Host, out.Port = a.Host().String(), a.Port()
+	}
+	if x.facts != nil {
+		out.Path, out.Query = x.facts.PathRaw, redactQuery(r.URL.RawQuery)
+	} else {
+		path, query, _ := strings.Cut(r.RequestURI, "?")
+		out.Original = path
+		out.Query = redactQuery(query)
+	}
+	return out
+}
+
+// redactQuery keeps the names of a query and the values that can be no secret:
+// the short ones of names that do not sound like one.
+func redactQuery(raw string) string {
+	if raw == "" {
+		return ""
+	}
+	var b strings.Builder
+	for i, kv := range strings.Split(raw, "&") {
+		if i > 0 {
+			b.WriteByte('&')
+		}
+		k, v, has := strings.Cut(kv, "=")
+		b.WriteString(k)
+		if !has {
+			continue
+		}
+		b.WriteByte('=')
+		name := k
+		if n, err := url.QueryUnescape(k); err == nil {
+			name = n
+		}
+		if len(v) > 64 || secretName(name) {
+			v = "redacted"
+		}
+		b.WriteString(v)
+	}
+	return b.String()
+}
+
+func secretName(n string) bool {
+	n = strings.ToLower(n)
+	for _, s := range []string{"key", "token", "secret", "pass", "sig", "auth", "code", "credential", "session", "jwt"} {
+		if strings.Contains(n, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// record makes the decision durable. Without it nothing happens.
+func (x *exchange) record() error {
+	x.id = audit.NewID()
+	ev := x.flow.event(audit.RequestDecision)
+	ev.ID = x.id
+	ev.Request = x.requestRecord()
+	ev.Decision = decisionRecord(x.decision, nil)
+	if x.decision.Respond != nil {
+		ev.Decision.Effect, ev.Decision.Action = "respond", "answered"
+	}
+	if x.would != "" {
+		ev.Decision.Would, ev.Decision.Action = x.would, "observed"
+	}
+	for _, c := range x.decision.Credentials {
+		ev.Credential = append(ev.Credential, audit.CredentialUse{Name: c.Name})
+	}
+	if x.binding {
+		ev.Server = &audit.Server{Binding: x.target.String()}
+	}
+	if _, err := x.srv.cfg.Audit.Record(x.r.Context(), ev); err != nil {
+		x.srv.cfg.Log.Error().Err(err).Msg("no record, no effect")
+		x.recorded = true // there is nothing that it could complete
+		return refuse(http.StatusServiceUnavailable, "audit_unavailable", "the audit log cannot be written, so nothing is sent").because(err)
+	}
+	return nil
+}
+
+// refuse answers a refusal and records it: in the decision if there is none
+// yet, in its outcome otherwise.
+func (x *exchange) refuse(ref *Refusal) {
+	x.refused(ref)
+	if ref.Close && x.body != nil {
+		_ = x.rc.SetReadDeadline(time.Now().Add(time.Second))
+	}
+	x.w.mu.Lock()
+	x.w.wrote, x.w.status = true, ref.Status
+	x.w.mu.Unlock()
+	ref.write(x.w.ResponseWriter, x.r, x.id)
+}
+
+func (x *exchange) refused(ref *Refusal) {
+	ref.Public = x.srv.cfg.Credentials.RedactString(ref.Public)
+	x.result.Source = "proxy"
+	if x.id == "" && !x.recorded {
+		x.id, x.recorded = audit.NewID(), true
+		ev := x.flow.event(audit.RequestDecision)
+		ev.ID = x.id
+		ev.Request = x.requestRecord()
+		ev.Decision = decisionRecord(x.decision, ref)
+		ev.Result = &audit.Result{Outcome: "failure", Status: ref.Status, Source: "proxy"}
+		if err := x.srv.cfg.Audit.Append(ev); err != nil {
+			x.srv.cfg.Log.Error().Err(err).Str("code", ref.Code).Msg("a refusal could not be recorded")
+		}
+		return
+	}
+	x.fail(ref.Code, ref)
+	x.result.Status = ref.Status
+}
+
+// clientGone marks an answer that the client did not wait for.
+func (x *exchange) clientGone(err error) {
+	if x.result.ErrorType == "" {
+		x.fail("client_gone", err)
+	}
+}
+
+// complete records the outcome of what was recorded as allowed.
+func (x *exchange) complete() {
+	if x.recorded || x.id == "" {
+		return
+	}
+	x.recorded = true
+	ev := x.flow.event(audit.RequestComplete)
+	ev.Of = x.id
+	ev.Request = x.requestRecord()
+	if x.dial != nil {
+		name := ""
+		if x.binding {
+			name = x.target.String()
+		}
+		ev.Server = x.dial.server(name)
+		x.result.Resends = x.dial.resends()
+	}
+	if x.grant != nil {
+		for _, u := range x.grant.Uses() {
+			ev.Credential = append(ev.Credential, audit.CredentialUse{Name: u.Name, Kind: u.Kind, Version: u.Version, Source: u.Source, Place: u.Place, Client: u.Client})
+		}
+	} else {
+		for _, p := range x.stripped {
+			ev.Credential = append(ev.Credential, audit.CredentialUse{Place: p, Client: "stripped"})
+		}
+	}
+	res := x.result
+	res.Took = time.Since(x.start)
+	if x.w.status != 0 {
+		res.Status = x.w.status
+	}
+	res.BytesOut = x.w.n
+	if x.body != nil {
+		res.BytesIn = x.body.n.Load()
+	}
+	if x.w.scrubbed != nil {
+		res.Scrubbed += int(x.w.scrubbed.Load())
+	}
+	ev.Result = &res
+	if err := x.srv.cfg.Audit.Append(ev); err != nil {
+		x.srv.cfg.Log.Error().Err(err).Str("decision", x.id).Msg("an outcome could not be recorded")
+	}
+}

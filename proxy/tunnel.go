@@ -1,0 +1,121 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"sallyport/audit"
+	"sallyport/dest"
+	"sallyport/policy"
+)
+
+// tunnelIdle ends a tunnel in which neither side says anything.
+const tunnelIdle = 15 * time.Minute
+
+// tunnel carries an opaque connection that policy granted: record, dial, copy,
+// record.
+func (f *flow) tunnel(q *policy.Question, d *policy.Decision, client net.Conn) {
+	defer f.end()
+	g := f.gate
+	start := time.Now()
+	target := q.Destination.Addr
+	bound, binding := g.Sandbox().Binding(target)
+	if ref := sealed(g.Sandbox(), binding); ref != nil {
+		f.refuseOpaque(ref, d, q.Destination.Protocol)
+		return
+	}
+	ev := f.event(audit.TunnelDecision)
+	ev.ID = audit.NewID()
+	ev.Request = f.opaqueRequest(q.Destination.Protocol)
+	ev.Decision = decisionRecord(d, nil)
+	if _, err := g.srv.cfg.Audit.Record(g.ctx, ev); err != nil {
+		g.srv.cfg.Log.Error().Err(err).Msg("no record, no tunnel")
+		f.reset()
+		return
+	}
+	of := ev.ID
+	done := f.event(audit.TunnelClose)
+	done.Of, done.Request = of, ev.Request
+	dest := target
+	if binding {
+		dest = bound.Target
+	}
+	dl := &dial{gate: g, binding: binding}
+	up, err := dl.dial(withDial(g.ctx, dl), dest, q)
+	done.Server = dl.server(bindingName(binding, target))
+	if err != nil {
+		ref := refusalOf(err)
+		done.Result = &audit.Result{Outcome: "failure", ErrorType: ref.Code, Error: ref.Error(), Took: time.Since(start)}
+		_ = g.srv.cfg.Audit.Append(done)
+		f.reset()
+		return
+	}
+	defer func() { _ = up.Close() }()
+	open := f.event(audit.TunnelOpen)
+	open.Of, open.Request, open.Server = of, ev.Request, done.Server
+	_ = g.srv.cfg.Audit.Append(open)
+
+	stop := context.AfterFunc(g.ctx, func() { _ = up.Close(); _ = f.raw.Close() })
+	defer stop()
+	var in, out int64
+	var inErr, outErr error
+	var wg sync.WaitGroup
+	wg.Go(func() { in, inErr = pipe(up, client) })
+	wg.Go(func() { out, outErr = pipe(client, up) })
+	wg.Wait()
+	done.Result = &audit.Result{Outcome: "success", BytesIn: in, BytesOut: out, Took: time.Since(start)}
+	if err := errors.Join(inErr, outErr); err != nil {
+		done.Result.Outcome = "failure"
+		done.Result.ErrorType, done.Result.Error = "reset", err.Error()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			done.Result.ErrorType = "idle"
+		}
+	}
+	_ = g.srv.cfg.Audit.Append(done)
+}
+
+// pipe copies one direction and passes its end on.
+func pipe(dst, src net.Conn) (int64, error) {
+	n, err := io.Copy(&idle{dst}, &idle{src})
+	if c, ok := dst.(interface{ CloseWrite() error }); ok {
+		_ = c.CloseWrite()
+	} else {
+		_ = dst.Close()
+	}
+	if err != nil { // the other direction has nothing to wait for
+		_ = dst.Close()
+		_ = src.Close()
+	}
+	return n, err
+}
+
+// idle gives every read and write of a tunnel a fresh deadline.
+type idle struct{ net.Conn }
+
+func (c *idle) Read(p []byte) (int, error) {
+	_ = c.Conn.SetReadDeadline(time.Now().Add(tunnelIdle))
+	return c.Conn.Read(p)
+}
+
+func (c *idle) Write(p []byte) (int, error) {
+	_ = c.Conn.SetWriteDeadline(time.Now().Add(tunnelIdle))
+	return c.Conn.Write(p)
+}
+
+// noDial guards the doors that are not used: nothing may leave by them.
+func noDial(context.Context, string, string) (net.Conn, error) {
+	return nil, errors.New("this transport does not dial")
+}
+
+// bindingName is what a record calls the binding that a destination is.
+func bindingName(is bool, a dest.Addr) string {
+	if is {
+		return a.String()
+	}
+	return ""
+}

@@ -1,0 +1,101 @@
+package proxy
+
+import (
+	"io"
+	"net/http"
+	"net/textproto"
+	"sync"
+
+	"sallyport/proxy/canon"
+)
+
+// maxInformational bounds the 1xx answers of one exchange (hostile 74).
+const maxInformational = 16
+
+// A responseWriter sends each piece of a stream at once, passes 1xx on, counts,
+// and remembers when the answer was cut. It is used by one exchange.
+type responseWriter struct {
+	http.ResponseWriter
+	x        *exchange
+	stream   bool
+	broken   error
+	scrubbed interface{ Load() int64 }
+
+	mu     sync.Mutex
+	wrote  bool
+	status int
+	n      int64
+	early  int
+}
+
+// Unwrap lets http.ResponseController reach the server's own writer.
+func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// got1xx passes an informational answer of the upstream on.
+func (w *responseWriter) got1xx(code int, h textproto.MIMEHeader) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.early++; w.early > maxInformational {
+		return refuse(http.StatusBadGateway, "upstream_malformed", "the destination sends informational answers without end")
+	}
+	if w.wrote || code == http.StatusContinue || code == http.StatusSwitchingProtocols || w.x.r.ProtoMajor == 1 && w.x.r.ProtoMinor == 0 {
+		return nil
+	}
+	out := http.Header(h).Clone()
+	canon.StripResponse(out)
+	if w.x.grant != nil {
+		w.x.result.Scrubbed += w.x.grant.ScrubHeader(out)
+	}
+	dst := w.ResponseWriter.Header()
+	clear(dst)
+	for k, v := range out {
+		dst[k] = v
+	}
+	w.ResponseWriter.WriteHeader(code)
+	clear(dst)
+	return nil
+}
+
+// WriteHeader sends the head; a stream's head does not wait for its first byte.
+func (w *responseWriter) WriteHeader(code int) {
+	w.mu.Lock()
+	w.wrote, w.status = true, code
+	h := w.ResponseWriter.Header()
+	if _, ok := h["Content-Type"]; !ok {
+		h["Content-Type"] = nil // none is guessed
+	}
+	if w.x.id != "" {
+		h.Set("Sallyport-Decision", w.x.id)
+	}
+	w.ResponseWriter.WriteHeader(code)
+	w.mu.Unlock()
+	if w.stream {
+		w.Flush()
+	}
+}
+
+// Flush sends what is buffered.
+func (w *responseWriter) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
+
+// Write sends a piece of the body.
+func (w *responseWriter) Write(p []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(p)
+	w.n += int64(n)
+	if w.stream && err == nil {
+		w.Flush()
+	}
+	if err != nil && w.broken == nil {
+		w.x.clientGone(err)
+	}
+	return n, err
+}
+
+var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
+// ReadFrom copies with a pooled buffer. The buffer is cleared before another
+// sandbox can be given it (hostile 129).
+func (w *responseWriter) ReadFrom(r io.Reader) (int64, error) {
+	b := copyBuffers.Get().(*[]byte)
+	defer func() { clear(*b); copyBuffers.Put(b) }()
+	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, *b)
+}

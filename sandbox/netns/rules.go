@@ -1,0 +1,150 @@
+package netns
+
+import (
+	"fmt"
+	"net"
+	"os"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// doorPort is where connections to anywhere arrive. It is one that a workload
+// without capabilities cannot bind.
+const (
+	doorPort = 1
+	logGroup = 53
+)
+
+// hasIPv6 reports whether the kernel speaks it at all.
+func hasIPv6() bool {
+	_, err := os.Stat("/proc/net/if_inet6")
+	return err == nil
+}
+
+// loopback makes every address local: to connect to any succeeds here.
+func loopback() error {
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return fmt.Errorf("lo: %w", err)
+	}
+	if err := netlink.LinkSetUp(lo); err != nil {
+		return fmt.Errorf("lo up: %w", err)
+	}
+	all := []string{"0.0.0.0/0"}
+	if hasIPv6() {
+		all = append(all, "::/0")
+	}
+	for _, s := range all {
+		_, dst, _ := net.ParseCIDR(s)
+		r := &netlink.Route{LinkIndex: lo.Attrs().Index, Dst: dst, Type: unix.RTN_LOCAL, Table: unix.RT_TABLE_LOCAL}
+		if dst.IP.To4() != nil {
+			r.Scope = netlink.SCOPE_HOST
+		}
+		if err := netlink.RouteReplace(r); err != nil {
+			return fmt.Errorf("route %s: %w", s, err)
+		}
+	}
+	// ping shall get as far as being refused and recorded.
+	_ = os.WriteFile("/proc/sys/net/ipv4/ping_group_range", []byte("0 2147483647"), 0)
+	return nil
+}
+
+// rules sends TCP to the door and refuses the rest at once, with a log entry.
+// Nothing is tracked: no table can fill up.
+func rules() error {
+	c, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	t := c.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "sallyport"})
+	for _, h := range []struct {
+		name string
+		hook *nftables.ChainHook
+	}{{"raw_in", nftables.ChainHookPrerouting}, {"raw_out", nftables.ChainHookOutput}} {
+		ch := c.AddChain(&nftables.Chain{Name: h.name, Table: t, Type: nftables.ChainTypeFilter, Hooknum: h.hook, Priority: nftables.ChainPriorityRaw})
+		c.AddRule(&nftables.Rule{Table: t, Chain: ch, Exprs: []expr.Any{&expr.Notrack{}}})
+	}
+	in := c.AddChain(&nftables.Chain{Name: "door", Table: t, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityMangle})
+	families := []byte{unix.NFPROTO_IPV4}
+	if hasIPv6() {
+		families = append(families, unix.NFPROTO_IPV6)
+	}
+	for _, f := range families {
+		es := concat(family(f), protocol(unix.IPPROTO_TCP), destination(f, expr.CmpOpNeq), port(2, expr.CmpOpNeq, 53), []expr.Any{
+			&expr.Immediate{Register: 1, Data: binaryutil.BigEndian.PutUint16(doorPort)},
+			&expr.TProxy{Family: f, TableFamily: byte(nftables.TableFamilyINet), RegPort: 1},
+			&expr.Verdict{Kind: expr.VerdictAccept},
+		})
+		c.AddRule(&nftables.Rule{Table: t, Chain: in, Exprs: es})
+	}
+	out := c.AddChain(&nftables.Chain{Name: "wall", Table: t, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityFilter})
+	accept := []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}}
+	add := func(es ...[]expr.Any) { c.AddRule(&nftables.Rule{Table: t, Chain: out, Exprs: concat(es...)}) }
+	add(protocol(unix.IPPROTO_TCP), accept)
+	for _, f := range families {
+		add(family(f), destination(f, expr.CmpOpEq), accept)
+	}
+	add(protocol(unix.IPPROTO_UDP), port(2, expr.CmpOpEq, 53), accept)
+	add(protocol(unix.IPPROTO_UDP), port(0, expr.CmpOpEq, 53), accept)
+	for _, typ := range []byte{3, 11, 12} { // the kernel's own error messages: RFC 792
+		add(family(unix.NFPROTO_IPV4), protocol(unix.IPPROTO_ICMP), icmpType(typ), accept)
+	}
+	for _, typ := range []byte{1, 2, 3, 4} { // RFC 4443
+		add(family(unix.NFPROTO_IPV6), protocol(unix.IPPROTO_ICMPV6), icmpType(typ), accept)
+	}
+	add([]expr.Any{
+		&expr.Log{Key: 1<<unix.NFTA_LOG_GROUP | 1<<unix.NFTA_LOG_SNAPLEN, Group: logGroup, Snaplen: 128},
+		&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_PORT_UNREACH},
+	})
+	if err := c.Flush(); err != nil {
+		return fmt.Errorf("nftables, which needs nft_tproxy, nft_log and nft_reject in the kernel: %w", err)
+	}
+	return nil
+}
+
+func concat(ess ...[]expr.Any) (out []expr.Any) {
+	for _, es := range ess {
+		out = append(out, es...)
+	}
+	return out
+}
+
+func family(f byte) []expr.Any {
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{f}}}
+}
+
+func protocol(p byte) []expr.Any {
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{p}}}
+}
+
+// destination compares with the loopback addresses of a family.
+func destination(f byte, op expr.CmpOp) []expr.Any {
+	if f == unix.NFPROTO_IPV4 {
+		return []expr.Any{
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: 1},
+			&expr.Cmp{Op: op, Register: 1, Data: []byte{127}},
+		}
+	}
+	return []expr.Any{
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 24, Len: 16},
+		&expr.Cmp{Op: op, Register: 1, Data: net.IPv6loopback},
+	}
+}
+
+func port(offset uint32, op expr.CmpOp, p uint16) []expr.Any {
+	return []expr.Any{
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: 2},
+		&expr.Cmp{Op: op, Register: 1, Data: binaryutil.BigEndian.PutUint16(p)},
+	}
+}
+
+func icmpType(t byte) []expr.Any {
+	return []expr.Any{
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{t}},
+	}
+}

@@ -1,0 +1,80 @@
+// Package sandbox knows which sandboxes exist and what is said of each.
+package sandbox
+
+import (
+	"time"
+
+	"sallyport/dest"
+)
+
+// A Way is how a sandbox's traffic comes in.
+type Way string
+
+const (
+	WayRun      Way = "run"      // a command that sallyport sealed itself
+	WayExplicit Way = "explicit" // a proxy that the client was told of
+)
+
+// A Mode says what a sandbox's missing grant means. The zero Mode enforces.
+type Mode string
+
+const (
+	Enforce Mode = "enforce" // what no rule allows is refused
+	Observe Mode = "observe" // what no rule allows passes and is recorded; everything else refuses as ever
+	Sealed  Mode = "sealed"  // nothing exists but bindings
+)
+
+// An Identity says why a connection is believed to be a sandbox's. It is taken
+// from the socket that the connection came on, never from what was sent.
+type Identity struct {
+	Way  Way
+	Peer string // the namespace, link or certificate; empty when the way says all
+}
+
+// A Binding is a resource that exists only inside a sandbox: a name, and where
+// it leads. An HTTP binding carries a scheme; a raw one carries bytes.
+type Binding struct {
+	Host         dest.Host // the name inside
+	Port         uint16    // the port inside; 0 for an HTTP binding means 80 and 443
+	Target       dest.Addr // where it leads; may be an address that is not public
+	TargetScheme string    // "http", "https", or "" for raw TCP
+	PathPrefix   string    // put before the path of an HTTP request; "" or "/x" without a slash at the end
+}
+
+// A Sandbox is one tenant of the gate. Values that registries hand out are
+// copies: they may be read from any goroutine and are not to be changed.
+type Sandbox struct {
+	ID       string // UUIDv7, chosen by us
+	Name     string // chosen by the operator; unique
+	Labels   map[string]string
+	Props    map[string]any // JSON values; the policy sees them
+	Policy   []string       // names of its policies, outermost first; empty means the default one
+	Mode     Mode
+	Identity Identity
+	Bindings []Binding
+	Created  time.Time
+	Revoked  bool
+}
+
+// Binding returns the binding for a name and port inside, if there is one.
+func (s *Sandbox) Binding(a dest.Addr) (Binding, bool) {
+	for _, b := range s.Bindings {
+		if b.Host != a.Host() {
+			continue
+		}
+		if b.Port == a.Port() || b.Port == 0 && b.TargetScheme != "" && (a.Port() == 80 || a.Port() == 443) {
+			return b, true
+		}
+	}
+	return Binding{}, false
+}
+
+// Binds reports whether a name exists as a binding on any port.
+func (s *Sandbox) Binds(h dest.Host) bool {
+	for _, b := range s.Bindings {
+		if b.Host == h {
+			return true
+		}
+	}
+	return false
+}
