@@ -109,8 +109,10 @@ func (m *made) udp(network, address string) error {
 		var err error
 		cerr := c.Control(func(fd uintptr) {
 			if network == "udp6" {
-				if err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err == nil {
-					err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+				for _, opt := range []int{unix.IPV6_V6ONLY, unix.IPV6_RECVPKTINFO, unix.IPV6_FREEBIND} { // the last: to answer from any address
+					if err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, opt, 1); err != nil {
+						return
+					}
 				}
 				return
 			}

@@ -1,0 +1,260 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sallyport/origin"
+)
+
+// python runs a script inside.
+func (p *place) python(flags []string, script string) output {
+	p.t.Helper()
+	return p.run(flags, "/usr/bin/python3", "-c", script)
+}
+
+// hostile 93, 94, 95: whatever is tried, nothing gets out, it ends at once, and
+// each attempt at TCP, UDP, ICMP and DNS is recorded.
+func TestNothingLeaks(t *testing.T) {
+	tool(t, "python3", "python3")
+	tool(t, "ping", "iputils-ping")
+	tool(t, "dig", "bind9-dnsutils")
+	each(t, origin.Options{}, func(t *testing.T, p *place) {
+		out := p.python(nil, `
+import socket, time, os, subprocess
+def tcp(fam, addr, data=b"GET / HTTP/1.1\r\nHost: x.example\r\n\r\n"):
+    s = socket.socket(fam, socket.SOCK_STREAM); s.settimeout(8)
+    try:
+        s.connect(addr); s.sendall(data); print("tcp", addr, s.recv(9999)[:40])
+    except Exception as e: print("tcp", addr, type(e).__name__)
+tcp(socket.AF_INET, ("192.0.2.1", 22), b"SSH-2.0-x\r\n")
+tcp(socket.AF_INET, ("192.0.2.1", 25), b"\x00\x01\x02\x03")
+tcp(socket.AF_INET, ("192.0.2.2", 80))
+tcp(socket.AF_INET6, ("2001:db8::5", 80))
+tcp(socket.AF_INET6, ("2001:db8::5", 9), b"\x00\xff")
+tcp(socket.AF_INET, ("198.19.255.1", 80))
+def udp(fam, addr):
+    t = time.time(); s = socket.socket(fam, socket.SOCK_DGRAM); s.settimeout(5)
+    try:
+        s.connect(addr); s.send(b"x"); s.send(b"x"); s.recv(1); print("udp", addr, "ANSWERED")
+    except OSError as e: print("udp", addr, type(e).__name__, "at once" if time.time() - t < 1 else "LATE")
+udp(socket.AF_INET, ("192.0.2.1", 443)); udp(socket.AF_INET, ("192.0.2.1", 123)); udp(socket.AF_INET6, ("2001:db8::5", 443))
+for fam, typ, proto in [(socket.AF_PACKET, socket.SOCK_RAW, 0), (socket.AF_VSOCK, socket.SOCK_STREAM, 0), (socket.AF_INET, socket.SOCK_RAW, 1), (socket.AF_INET6, socket.SOCK_RAW, 58),
+                        (socket.AF_BLUETOOTH, socket.SOCK_STREAM, 0), (socket.AF_ALG, socket.SOCK_SEQPACKET, 0)]:
+    try: socket.socket(fam, typ, proto); print("socket", int(fam), "MADE")
+    except OSError as e: print("socket", int(fam), e.errno)
+try:
+    s = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132); s.settimeout(3); s.connect(("192.0.2.1", 5)); print("sctp CONNECTED")
+except OSError as e: print("sctp refused")
+for a in ["192.0.2.1", "2001:db8::5"]:
+    r = subprocess.run(["ping", "-c1", "-W2", a], capture_output=True, text=True)
+    print("ping", a, r.returncode, "ANSWERED" if " bytes from" in r.stdout and "icmp_seq" in r.stdout and "ttl=" in r.stdout else "refused")
+for args in [["txt.example"], ["-t", "TXT", "a.example"], ["-t", "MX", "b.example"], ["-t", "HTTPS", "c.example"], ["-t", "SRV", "_x._tcp.d.example"], ["-t", "NULL", "e.example"],
+             ["-t", "ANY", "f.example"], ["+tcp", "-t", "TXT", "g.example"], ["@8.8.8.8", "-t", "TXT", "h.example"], ["@2001:4860:4860::8888", "i.example", "AAAA"], ["-c", "CH", "-t", "TXT", "version.bind"]]:
+    r = subprocess.run(["dig", "+time=2", "+tries=1"] + args, capture_output=True, text=True)
+    print("dig", args, [l for l in r.stdout.splitlines() if "status:" in l or ("IN" in l and not l.startswith(";"))])
+`)
+		for _, bad := range []string{"ANSWERED", "LATE", "MADE", "CONNECTED", "Traceback"} {
+			if strings.Contains(out.stdout+out.stderr, bad) {
+				t.Errorf("%s in\n%s%s", bad, out.stdout, out.stderr)
+			}
+		}
+		for _, want := range []string{
+			"tcp ('192.0.2.1', 22) ConnectionResetError", "tcp ('192.0.2.1', 25) ConnectionResetError", "tcp ('192.0.2.2', 80) b'HTTP/1.1 403",
+			"tcp ('2001:db8::5', 80) b'HTTP/1.1 403", "tcp ('2001:db8::5', 9) ConnectionResetError", "tcp ('198.19.255.1', 80) Connection",
+			"socket 17 97", "socket 40 97", "socket 31 97", "socket 38 97",
+		} {
+			if !strings.Contains(out.stdout, want) {
+				t.Errorf("%q is not in\n%s%s", want, out.stdout, out.stderr)
+			}
+		}
+		if n := strings.Count(out.stdout, "198.18.0."); n < 1 {
+			t.Errorf("no name was answered: %s", out.stdout)
+		}
+		for _, f := range []map[string]string{
+			{"event.name": "egress.tunnel.decision", "connection.original.address": "192.0.2.1", "connection.original.port": "22", "policy.code": "unknown_protocol"},
+			{"event.name": "egress.tunnel.decision", "connection.original.address": "192.0.2.1", "connection.original.port": "25"},
+			{"event.name": "egress.request.decision", "connection.original.address": "192.0.2.2", "policy.decision": "deny"},
+			{"event.name": "egress.request.decision", "connection.original.address": "2001:db8::5"},
+			{"event.name": "egress.tunnel.decision", "connection.original.address": "198.19.255.1", "policy.code": "address_unknown"},
+			{"event.name": "egress.packet.refused", "network.transport": "udp", "destination.address": "192.0.2.1", "destination.port": "443"},
+			{"event.name": "egress.packet.refused", "network.transport": "udp", "destination.address": "192.0.2.1", "destination.port": "123"},
+			{"event.name": "egress.packet.refused", "network.transport": "udp", "destination.address": "2001:db8::5"},
+			{"event.name": "egress.packet.refused", "network.transport": "icmp", "destination.address": "192.0.2.1"},
+			{"event.name": "egress.packet.refused", "network.transport": "icmpv6", "destination.address": "2001:db8::5"},
+			{"event.name": "egress.dns.query", "dns.question.type": "TXT", "dns.question.name": "a.example."},
+			{"event.name": "egress.dns.query", "dns.question.type": "MX"}, {"event.name": "egress.dns.query", "dns.question.type": "HTTPS"},
+			{"event.name": "egress.dns.query", "dns.question.type": "NULL"}, {"event.name": "egress.dns.query", "dns.question.type": "TXT", "network.transport": "tcp"},
+			{"event.name": "egress.dns.query", "dns.question.name": "h.example."}, {"event.name": "egress.dns.query", "dns.question.name": "i.example."},
+		} {
+			if len(p.find(f)) == 0 {
+				t.Errorf("not recorded: %v\n%s", f, out.stdout)
+			}
+		}
+	})
+}
+
+// Wall rules 1 to 4: what the workload is, sees, holds and may call.
+func TestWorkloadIsConfined(t *testing.T) {
+	tool(t, "python3", "python3")
+	each(t, origin.Options{}, func(t *testing.T, p *place) {
+		abstract, err := net.Listen("unix", "@sallyport-test-"+filepath.Base(filepath.Dir(p.dir)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer abstract.Close()
+		sock := filepath.Join(filepath.Dir(p.dir), "host.sock")
+		file, err := net.Listen("unix", sock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		_ = os.Chmod(sock, 0o777)
+		home := filepath.Join(filepath.Dir(p.dir), "home")
+		_ = os.WriteFile(filepath.Join(home, "secret"), []byte(canary), 0o644)
+		p.env = append(p.env, "SECRET_OF_THE_HOST="+canary)
+		out := p.python(nil, fmt.Sprintf(`
+import os, socket, ctypes, signal, subprocess, fcntl, errno
+libc = ctypes.CDLL(None, use_errno=True)
+def sh(c): return subprocess.run(["/bin/sh", "-c", c], capture_output=True, text=True)
+print("uid_map", open("/proc/self/uid_map").read().split()[1] != "0")
+print("fds", sorted(os.listdir("/proc/self/fd")))
+pids = sorted(int(x) for x in os.listdir("/proc") if x.isdigit())
+print("pids", len(pids) == 2 and pids == [1, os.getpid()])
+print("interfaces", [n for _, n in socket.if_nameindex()])
+print("home", os.listdir(os.environ["HOME"]))
+print("env", "SECRET_OF_THE_HOST" in os.environ)
+for path in ["/etc/x", "/usr/x", "/x", "/proc/sys/kernel/hostname", "/sys/x", "/run/sallyport/ca.pem"]:
+    try: open(path, "w"); print("write", path, "DONE")
+    except OSError as e: print("write", path, e.errno)
+for name in [%q, %q]:
+    s = socket.socket(socket.AF_UNIX)
+    try: s.connect(name); print("unix CONNECTED")
+    except OSError as e: print("unix", e.errno)
+def call(name, *a):
+    r = libc.syscall(*a); print(name, "DONE" if r >= 0 else ctypes.get_errno())
+call("unshare user", 272, 0x10000000)
+call("unshare net", 272, 0x40000000)
+call("mount", 165, b"none", b"/tmp", b"tmpfs", 0, 0)
+call("io_uring", 425, 1, 0)
+call("bpf", 321, 0, 0, 0)
+call("add_key", 248, b"user", b"x", b"y", 1, -3)
+call("ptrace init", 101, 16, 1, 0, 0)
+call("setns", 308, 0, 0)
+call("socket x32", 41 | 0x40000000, 2, 1, 0)
+try: fcntl.ioctl(0, 0x5412, b"x"); print("TIOCSTI DONE")
+except OSError as e: print("TIOCSTI", e.errno)
+try: os.kill(1, signal.SIGKILL); print("kill init: nothing happens")
+except OSError as e: print("kill init", e.errno)
+for f in ["environ", "mem", "root", "cwd", "fd", "maps"]:
+    try:
+        p = "/proc/1/" + f
+        (os.listdir if f in ("root", "cwd", "fd") else lambda x: open(x, "rb").read(1))(p); print("proc 1", f, "READ")
+    except OSError as e: print("proc 1", f, e.errno)
+print("devices", sorted(os.listdir("/dev")))
+print("userns", sh("unshare -Ur true").returncode, "netns", sh("unshare -n true").returncode)
+`, "\x00sallyport-test-"+filepath.Base(filepath.Dir(p.dir)), sock))
+		for _, bad := range []string{"DONE", "CONNECTED", "READ", "Traceback", canary} {
+			if strings.Contains(out.stdout+out.stderr, bad) {
+				t.Errorf("%s in\n%s%s", bad, out.stdout, out.stderr)
+			}
+		}
+		for _, want := range []string{"uid_map True", "fds ['0', '1', '2', '3']", "pids True", "interfaces ['lo']", "home []", "env False", "io_uring 38", "socket x32 38", "TIOCSTI 1",
+			"devices ['fd', 'full', 'null', 'ptmx', 'pts', 'random', 'shm', 'stderr', 'stdin', 'stdout', 'tty', 'urandom', 'zero']"} {
+			if !strings.Contains(out.stdout, want) {
+				t.Errorf("%q is not in\n%s%s", want, out.stdout, out.stderr)
+			}
+		}
+	})
+}
+
+// What must not be seen is covered even where the working directory holds it.
+func TestHidden(t *testing.T) {
+	each(t, origin.Options{}, func(t *testing.T, p *place) {
+		pol := filepath.Join(p.dir, "policy")
+		_ = os.MkdirAll(pol, 0o755)
+		_ = os.WriteFile(filepath.Join(pol, "p.rego"), []byte("package egress\n\nallow if input.request.method == \"GET\"\n"), 0o666)
+		secret := filepath.Join(p.dir, "secret")
+		_ = os.WriteFile(secret, []byte(canary), 0o644)
+		p.log = filepath.Join(p.dir, "log")
+		_ = os.Mkdir(p.log, 0o777)
+		_ = os.Chmod(p.log, 0o777)
+		out := p.sh([]string{"--policy", pol, "--credential", "x=file:" + secret + "@https://api.example.com", "--mount", pol + ":/mnt/p:rw"},
+			`ls policy log /mnt/p; cat secret; echo x > secret; echo x > policy/p.rego; echo x > /mnt/p/p.rego; touch log/x; rm -rf policy log; mv policy y; echo end`)
+		if !strings.HasSuffix(out.stdout, "end\n") || strings.Contains(out.stdout, "rego") || strings.Contains(out.stdout, "seg-") || strings.Contains(out.stdout, canary) {
+			t.Errorf("%+v", out)
+		}
+		if b, _ := os.ReadFile(filepath.Join(pol, "p.rego")); !strings.HasPrefix(string(b), "package egress") {
+			t.Errorf("the policy was changed to %q", b)
+		}
+		if b, _ := os.ReadFile(secret); string(b) != canary {
+			t.Error("the secret's file was changed")
+		}
+		p.verified()
+	})
+}
+
+// Raw TCP goes where a grant names it, server-first protocols too, and TLS passes
+// unopened only by a rule: hostile 35, 39, 41, 52.
+func TestRawTCP(t *testing.T) {
+	tool(t, "python3", "python3")
+	each(t, origin.Options{}, func(t *testing.T, p *place) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go func() {
+					defer c.Close()
+					fmt.Fprint(c, "220 ready\r\n")
+					b := make([]byte, 100)
+					n, _ := c.Read(b)
+					fmt.Fprintf(c, "you said %s", b[:n])
+				}()
+			}
+		}()
+		port := l.Addr().(*net.TCPAddr).Port
+		script := fmt.Sprintf(`
+import socket
+for host, port in [("api.example.com", %d), ("other.example.com", %d)]:
+    s = socket.create_connection((host, port), 10)
+    try:
+        a = s.recv(99); s.sendall(b"hello"); s.shutdown(socket.SHUT_WR); print(host, a, s.recv(99))
+    except Exception as e: print(host, type(e).__name__)
+`, port, port)
+		out := p.python([]string{"--tcp", fmt.Sprintf("api.example.com:%d", port)}, script)
+		if !strings.Contains(out.stdout, `api.example.com b'220 ready\r\n' b'you said hello'`) || !strings.Contains(out.stdout, "other.example.com ConnectionResetError") {
+			t.Errorf("%+v", out)
+		}
+		for _, f := range []map[string]string{
+			{"event.name": "egress.tunnel.decision", "policy.decision": "allow", "url.domain": "api.example.com"},
+			{"event.name": "egress.tunnel.open"},
+			{"event.name": "egress.tunnel.close", "bytes.client_in": "5", "bytes.client_out": "25"},
+			{"event.name": "egress.tunnel.decision", "policy.decision": "deny", "policy.code": "silent"},
+		} {
+			if len(p.find(f)) != 1 {
+				t.Errorf("not recorded once: %v", f)
+			}
+		}
+		pol := filepath.Join(filepath.Dir(p.dir), "pass")
+		_ = os.Mkdir(pol, 0o755)
+		_ = os.WriteFile(filepath.Join(pol, "p.rego"), []byte("package egress.connect\n\nallow if {\n\tinput.destination.protocol == \"tls\"\n\tinput.destination.host == \"api.example.com\"\n}\n"), 0o644)
+		out = p.sh([]string{"--policy", pol, "--mount", p.ca}, fmt.Sprintf("curl -sS --cacert %s %s; curl -sS -k https://192.0.2.1:%d/", p.ca, p.https("api.example.com", "/echo"), p.origin.TLSPort))
+		if !strings.Contains(out.stdout, `"Target":"/echo"`) {
+			t.Errorf("TLS was not passed through: %+v", out)
+		}
+		if len(p.find(map[string]string{"policy.code": "no_server_name"})) != 1 {
+			t.Errorf("TLS to an address: %+v", out)
+		}
+	})
+}
