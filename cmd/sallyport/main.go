@@ -85,7 +85,7 @@ the code never sees, and recorded before it has an effect.`,
 	}
 	root.SetVersionTemplate("sallyport {{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(runCommand(), policyCommand(), auditCommand())
+	root.AddCommand(demoCommand(), runCommand(), policyCommand(), auditCommand(), demoClientCommand())
 	return root
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"slices"
@@ -22,6 +23,7 @@ type runOptions struct {
 	grants       grants
 	allowPrivate []netip.Prefix
 	policyDir    string
+	policyFS     fs.FS // instead of policyDir
 	credentials  []credentials.Binding
 	secretVars   []string
 	secretFiles  []string
@@ -40,6 +42,8 @@ type runOptions struct {
 	name         string
 	quiet        bool
 	argv         []string
+
+	stdin, stdout, stderr *os.File
 }
 
 // runFlags are the flags of run as they were written.
@@ -117,7 +121,7 @@ be executed, 127 it was not found, 128+n it was ended by signal n.`,
 // parse reads the flags and says everything that is wrong with them at once.
 func (f *runFlags) parse(argv []string) (*runOptions, error) {
 	o := &runOptions{policyDir: f.policy, env: f.env, envAll: f.envAll, mounts: f.mount, user: f.user, nested: f.nested,
-		noCA: f.noCA, auditDir: f.audit, name: f.name, quiet: f.quiet, argv: argv, resolve: map[dest.Host]netip.Addr{}}
+		noCA: f.noCA, auditDir: f.audit, name: f.name, quiet: f.quiet, argv: argv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, resolve: map[dest.Host]netip.Addr{}}
 	var errs []error
 	add := func(err error) bool {
 		if err != nil {

@@ -97,7 +97,7 @@ func runSandbox(ctx context.Context, o *runOptions) error {
 	_ = records.Append(&audit.Event{Name: audit.LifecycleStop, Lifecycle: &audit.Lifecycle{Version: "sallyport", Detail: map[string]string{"exit_code": strconv.Itoa(exit.Code)}}})
 	cerr := records.Close()
 	if !o.quiet {
-		sum.print(os.Stderr, o.policyDir == "", o.auditDir)
+		sum.print(o.stderr, o.policyDir == "" && o.policyFS == nil, o.auditDir)
 	}
 	if cerr != nil {
 		log.Error().Err(cerr).Msg("the log could not be closed")
@@ -119,6 +119,9 @@ func newLogger() zerolog.Logger {
 }
 
 func loadPolicy(ctx context.Context, o *runOptions) (*rego.Policy, error) {
+	if o.policyFS != nil {
+		return rego.Load(ctx, rego.Options{Name: o.name, FS: o.policyFS})
+	}
 	if o.policyDir != "" {
 		p, err := rego.Load(ctx, rego.Options{Name: filepath.Base(o.policyDir), Dir: o.policyDir})
 		if err != nil {
@@ -242,7 +245,7 @@ func (o *runOptions) spec(ca []byte) (netns.Spec, error) {
 	if err != nil {
 		return netns.Spec{}, err
 	}
-	s := netns.Spec{Argv: o.argv, Dir: dir, Nested: o.nested, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	s := netns.Spec{Argv: o.argv, Dir: dir, Nested: o.nested, Stdin: o.stdin, Stdout: o.stdout, Stderr: o.stderr}
 	if s.Home, err = os.UserHomeDir(); err != nil || !filepath.IsAbs(s.Home) || s.Home == "/" {
 		s.Home = "/home/sandbox"
 	}

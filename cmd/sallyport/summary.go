@@ -88,7 +88,7 @@ func (s *summary) count(ev *audit.Event) {
 		}
 		s.refuse(what, ev.Decision.Code, "only TCP leaves a sandbox", "", max(ev.Packet.Count, 1))
 	case audit.DenySummary:
-		if ev.Lifecycle != nil {
+		if ev.Lifecycle != nil && ev.Lifecycle.Detail["of"] != string(audit.DNSQuery) {
 			s.n.deny += ev.Lifecycle.Count
 		}
 	}

@@ -13,10 +13,16 @@ import (
 var setUp = []uintptr{unix.CAP_NET_ADMIN, unix.CAP_NET_BIND_SERVICE, unix.CAP_SYS_ADMIN, unix.CAP_SETPCAP, unix.CAP_SYS_RESOURCE}
 
 // dropAll gives up every capability of every set, on every thread, and the way
-// back to any.
+// back to any. A binary that was linked with cgo cannot reach its other threads:
+// there it is this thread's alone, which the caller has locked and starts the
+// workload from; the others belong to a process that cannot be traced.
 func dropAll() error {
 	all := func(trap, a1, a2, a3 uintptr) error {
-		if _, _, e := syscall.AllThreadsSyscall(trap, a1, a2, a3); e != 0 {
+		_, _, e := syscall.AllThreadsSyscall(trap, a1, a2, a3)
+		if e == syscall.ENOTSUP {
+			_, _, e = syscall.RawSyscall(trap, a1, a2, a3)
+		}
+		if e != 0 {
 			return e
 		}
 		return nil

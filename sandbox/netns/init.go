@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -42,6 +43,7 @@ const (
 
 // initMain seals, waits for leave, and stays as the process that reaps.
 func initMain() int {
+	runtime.LockOSThread() // what is dropped is dropped where the workload starts
 	sock := os.NewFile(orderSocket, "order")
 	unix.CloseOnExec(orderSocket)
 	var o order
