@@ -30,9 +30,9 @@ const maxEcho = 1 << 20
 //	/cut              a body that ends before its end
 //	/large?bytes=N    N bytes
 func (g *Origin) answer(w http.ResponseWriter, r *http.Request) {
-	b, _ := io.ReadAll(io.LimitReader(r.Body, maxEcho))
-	n, _ := io.Copy(io.Discard, r.Body)
-	req := Request{Proto: r.Proto, Method: r.Method, Target: r.RequestURI, Host: r.Host, Header: r.Header.Clone(), Body: string(b)}
+	b, err := io.ReadAll(io.LimitReader(r.Body, maxEcho))
+	n, rest := io.Copy(io.Discard, r.Body)
+	req := Request{Proto: r.Proto, Method: r.Method, Target: r.RequestURI, Host: r.Host, Header: r.Header.Clone(), Body: string(b), Cut: err != nil || rest != nil}
 	if n > 0 {
 		req.Body = fmt.Sprintf("%d bytes", int64(len(b))+n)
 	}
@@ -41,10 +41,10 @@ func (g *Origin) answer(w http.ResponseWriter, r *http.Request) {
 	g.mu.Unlock()
 	echo, _ := json.Marshal(req)
 	echo = bytes.ReplaceAll(echo, []byte(`\u0026`), []byte("&"))
-	first, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	first, more, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	switch first {
 	case "coded":
-		coded(w, rest, echo)
+		coded(w, more, echo)
 	case "headers":
 		auth := r.Header.Get("Authorization")
 		w.Header().Set("X-Echo", auth)
@@ -58,7 +58,7 @@ func (g *Origin) answer(w http.ResponseWriter, r *http.Request) {
 			_ = http.NewResponseController(w).Flush()
 		}
 	case "status":
-		n, err := strconv.Atoi(rest)
+		n, err := strconv.Atoi(more)
 		if err != nil || n < 200 || n > 599 {
 			n = http.StatusBadRequest
 		}

@@ -33,6 +33,8 @@ type Options struct {
 	TLSPort, PlainPort int
 	// Expired and WrongName spoil the certificate.
 	Expired, WrongName bool
+	// MaxTLS is the newest version of TLS that it speaks; 0 means the newest there is.
+	MaxTLS uint16
 }
 
 // A Request is what the origin saw.
@@ -40,6 +42,7 @@ type Request struct {
 	Proto, Method, Target, Host string
 	Header                      http.Header
 	Body                        string
+	Cut                         bool // the body ended before its end
 }
 
 // An Origin is a running server. It is safe for concurrent use.
@@ -81,7 +84,7 @@ func Start(o Options) (*Origin, error) {
 		p.SetHTTP1(true)
 		p.SetHTTP2(useTLS && !o.HTTP1)
 		s := &http.Server{Handler: h, Protocols: p, ReadHeaderTimeout: 30 * time.Second, ErrorLog: log.New(io.Discard, "", 0),
-			TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: issue}}
+			TLSConfig: &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: o.MaxTLS, GetCertificate: issue}}
 		g.servers = append(g.servers, s)
 		if useTLS {
 			g.TLSPort = l.Addr().(*net.TCPAddr).Port

@@ -58,7 +58,7 @@ func (s *Source) Fetch(context.Context) (credentials.Secret, string, error) {
 	fail := func(err error) (credentials.Secret, string, error) {
 		return credentials.Secret{}, "", fmt.Errorf("file:%s: %w", s.path, err)
 	}
-	f, err := os.Open(s.path)
+	f, err := os.OpenFile(s.path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe shall not hold us
 	if err != nil {
 		return fail(err)
 	}

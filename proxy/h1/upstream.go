@@ -158,8 +158,14 @@ func checkResponse(b []byte) (status int, err *Error) {
 	for len(rest) > 0 {
 		var f []byte
 		f, rest, _ = bytes.Cut(rest, []byte("\n"))
-		name, value, _ := bytes.Cut(bytes.TrimSuffix(f, []byte("\r")), []byte(":"))
+		f = bytes.TrimSuffix(f, []byte("\r"))
+		if len(f) == 0 || f[0] == ' ' || f[0] == '\t' { // the end, or a folded line, which net/http unfolds
+			continue
+		}
+		name, value, colon := bytes.Cut(f, []byte(":"))
 		switch {
+		case !colon || !token(name):
+			return 0, malformed("its head has a field without a name")
 		case bytes.EqualFold(name, []byte("Content-Length")):
 			value = bytes.Trim(value, " \t")
 			if _, ok := length(value); !ok || cl != nil && !bytes.Equal(cl, value) {
@@ -172,6 +178,9 @@ func checkResponse(b []byte) (status int, err *Error) {
 			}
 			te = true
 		}
+	}
+	if te && line[7] == '0' { // RFC 9112, 6.1
+		return 0, malformed("it has a Transfer-Encoding in HTTP/1.0")
 	}
 	if te && cl != nil {
 		return 0, malformed("its length is said twice, by Content-Length and Transfer-Encoding")
