@@ -53,6 +53,7 @@ func TestImports(t *testing.T) {
 		"audit":            {},
 		"policies":         {},
 		"origin":           {}, // a server for tests and the demo
+		"origin/world":     {}, // namespaces for tests
 		"sandbox":          {"dest"},
 		"sandbox/netns":    {}, // takes and gives descriptors, and knows no sandbox's name
 		"credentials":      {"dest"},

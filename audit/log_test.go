@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sallyport/origin/world"
 )
 
 func TestMain(m *testing.M) {
@@ -207,14 +209,11 @@ func TestTornTail(t *testing.T) {
 
 // hostile 154: a full disk refuses, and the same segment goes on when it has room.
 func TestDiskFull(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Fatal("this test mounts a tmpfs: run it as root")
+	if !world.Enter(t) {
+		return
 	}
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=192k"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	world.Disk(t, dir, "192k")
 	l := open(t, dir, Options{Reserve: 16 << 10})
 	fill := filepath.Join(dir, "fill")
 	f, _ := os.Create(fill)

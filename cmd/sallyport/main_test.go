@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,6 +23,9 @@ var binary string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
+		if binary = os.Getenv("SALLYPORT_TEST_BINARY"); binary != "" { // in a world
+			return m.Run()
+		}
 		dir, err := os.MkdirTemp("", "sallyport-bin")
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -36,6 +40,7 @@ func TestMain(m *testing.M) {
 			fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
 			return 1
 		}
+		_ = os.Setenv("SALLYPORT_TEST_BINARY", binary)
 		return m.Run()
 	}())
 }
@@ -204,4 +209,24 @@ func each(t *testing.T, o origin.Options, test func(*testing.T, *place)) {
 	for _, who := range callers() {
 		t.Run(who.name, func(t *testing.T) { test(t, newPlace(t, who, o)) })
 	}
+}
+
+// A syncBuffer is written by one process and read by the test.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+// Write adds p.
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+// String returns all that was written.
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }
