@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -166,5 +167,50 @@ func TestDependenciesSayWhy(t *testing.T) {
 	}
 	if n < 5 {
 		t.Errorf("only %d direct dependencies were read", n)
+	}
+}
+
+var (
+	rowPattern  = regexp.MustCompile(`^\| (\d+) \|`)
+	codePattern = regexp.MustCompile("`(Test[A-Za-z0-9]+)`")
+)
+
+// Each row of the catalogue names tests that exist, or says why there is none.
+func TestThreats(t *testing.T) {
+	b, err := os.ReadFile("docs/threats.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]bool{}
+	for _, p := range packages(t) {
+		files, _ := filepath.Glob(filepath.Join(p.Dir, "*_test.go"))
+		for _, f := range files {
+			text, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range regexp.MustCompile(`(?m)^func (Test[A-Za-z0-9]+)\(`).FindAllStringSubmatch(string(text), -1) {
+				tests[m[1]] = true
+			}
+		}
+	}
+	rows := 0
+	for line := range strings.Lines(string(b)) {
+		if !rowPattern.MatchString(line) {
+			continue
+		}
+		rows++
+		names := codePattern.FindAllStringSubmatch(line, -1)
+		if len(names) == 0 && !strings.Contains(line, "not yet:") {
+			t.Errorf("no test and no reason: %s", strings.TrimSpace(line))
+		}
+		for _, m := range names {
+			if !tests[m[1]] {
+				t.Errorf("there is no %s: %s", m[1], strings.TrimSpace(line))
+			}
+		}
+	}
+	if rows < 50 {
+		t.Errorf("only %d rows were read", rows)
 	}
 }

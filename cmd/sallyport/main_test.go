@@ -34,15 +34,24 @@ func TestMain(m *testing.M) {
 		defer os.RemoveAll(dir)
 		_ = os.Chmod(dir, 0o755)
 		binary = filepath.Join(dir, "sallyport")
-		build := exec.Command("go", "build", "-trimpath", "-o", binary, ".")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
+		if err := build(binary); err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 		_ = os.Setenv("SALLYPORT_TEST_BINARY", binary)
 		return m.Run()
 	}())
+}
+
+// build makes the static binary, with what mutants passes on to the compiler.
+func build(path string, flags ...string) error {
+	args := append([]string{"build", "-trimpath", "-o", path}, strings.Fields(os.Getenv("SALLYPORT_BUILD_FLAGS"))...)
+	cmd := exec.Command("go", append(append(args, flags...), ".")...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s%w", out, err)
+	}
+	return nil
 }
 
 // tool fails a test that needs what is not there, with the line that installs it.
