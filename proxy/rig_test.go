@@ -137,9 +137,6 @@ func newRig(t testing.TB, r rigging) *rig {
 // at is the authority of a host at the origin's TLS port.
 func (r *rig) at(host string) string { return fmt.Sprintf("%s:%d", host, r.origin.TLSPort) }
 
-// plain is the same at the port without TLS.
-func (r *rig) plain(host string) string { return fmt.Sprintf("%s:%d", host, r.origin.PlainPort) }
-
 // dial opens a connection to the proxy.
 func (r *rig) dial() net.Conn {
 	r.t.Helper()
