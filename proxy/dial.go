@@ -129,6 +129,10 @@ func (s *Server) resolve(ctx context.Context, h dest.Host, binding bool) ([]neti
 	if !binding && dest.MetadataHost(h) {
 		return nil, refuse(http.StatusForbidden, "address_denied", "metadata services are reached through a binding only")
 	}
+	if !binding && len(s.cfg.AllowPrivate) == 0 && dest.LocalHost(h) {
+		return nil, refuse(http.StatusForbidden, "address_denied", "this name means something on a private network only").
+			operator("%s is not looked up; open it with a binding, or its network with --allow-private", h)
+	}
 	ctx, cancel := context.WithTimeout(ctx, resolveLimit)
 	defer cancel()
 	got, err := s.cfg.Resolver.LookupNetIP(ctx, "ip", h.String()+".")

@@ -197,3 +197,16 @@ func TestMixedAnswer(t *testing.T) {
 		}
 	}
 }
+
+// hostile 28, 29: a name whose meaning depends on who asks is not even looked up.
+func TestLocalNamesAreRefused(t *testing.T) {
+	r := newRig(t, rigging{policy: "package egress\n\nallow if true\n", private: []netip.Prefix{}})
+	for _, host := range []string{"db", "localhost", "a.localhost", "orders.internal", "printer.local", "api.default.svc.cluster.local", "nas.home.arpa"} {
+		if resp, body := r.through(t, host, "/"); resp.StatusCode != http.StatusForbidden || !strings.Contains(body, "address_denied") {
+			t.Errorf("%s: %v %s", host, resp.StatusCode, body)
+		}
+	}
+	if len(r.asked.names) != 0 || len(r.origin.Seen()) != 0 {
+		t.Errorf("asked for %v", r.asked.names)
+	}
+}
