@@ -3,8 +3,10 @@ package proxy
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"runtime/debug"
 
 	"sallyport/audit"
 	"sallyport/dest"
@@ -18,6 +20,7 @@ import (
 // opened meet here.
 func (g *Gate) carry(c net.Conn, r route) {
 	f := g.newFlow(c, r)
+	defer f.recovered()
 	if ref := f.identify(); ref != nil {
 		f.refuseOpaque(ref, nil, "")
 		return
@@ -45,6 +48,16 @@ func (g *Gate) carry(c net.Conn, r route) {
 	default:
 		f.refuseOpaque(refuse(403, "unknown_protocol", "neither HTTP nor TLS, and nothing grants an opaque connection here"), nil, "tcp")
 	}
+}
+
+// recovered makes of a bug on the way to a decision a refusal with a record.
+func (f *flow) recovered() {
+	p := recover()
+	if p == nil {
+		return
+	}
+	f.gate.srv.cfg.Log.Error().Str("panic", fmt.Sprint(p)).Bytes("stack", debug.Stack()).Msg("connection")
+	f.refuseOpaque(refuse(500, "internal", "sallyport failed on this connection").because(fmt.Errorf("panic: %v", p)), nil, "tcp")
 }
 
 // identify finds out by what name the destination was meant.
@@ -122,7 +135,7 @@ func (f *flow) intercept(c net.Conn, hello *sniff.Hello) {
 		f.refuseOpaque(refuse(502, "leaf", "no certificate could be made for this name").because(err), nil, "tls")
 		return
 	}
-	tc := tls.Server(&flowConn{Conn: c, flow: f}, g.srv.tls.forLeaf(cert))
+	tc := tls.Server(&flowConn{Conn: c, flow: f}, g.tls.forLeaf(cert))
 	f.deadline(handshakeLimit)
 	if err := tc.HandshakeContext(g.ctx); err != nil {
 		f.refuseOpaque(refuse(400, "tls_handshake", "the TLS handshake failed; is sallyport's CA trusted by this client?").because(err), nil, "tls")

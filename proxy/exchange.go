@@ -111,7 +111,8 @@ func (x *exchange) end() {
 		x.srv.cfg.Log.Error().Str("panic", fmt.Sprint(p)).Bytes("stack", debug.Stack()).Msg("request")
 		x.fail("panic", fmt.Errorf("panic: %v", p))
 		if !x.w.wrote {
-			x.refuse(refuse(http.StatusInternalServerError, "internal", "sallyport failed on this request").closing())
+			x.refuse(refuse(http.StatusInternalServerError, "internal", "sallyport failed on this request").because(fmt.Errorf("panic: %v", p)).closing())
+			p = nil // it was answered whole
 		}
 	}
 	x.complete()

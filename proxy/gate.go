@@ -3,8 +3,10 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +30,7 @@ type Gate struct {
 	sb     atomic.Pointer[sandbox.Sandbox]
 	names  Names
 	budget *leaf.Budget
+	tls    *tlsServer
 	pools  *pools
 	slots  chan struct{}
 	floods *floods
@@ -50,6 +53,7 @@ func (s *Server) Open(sb *sandbox.Sandbox, names Names) *Gate {
 	g := &Gate{
 		srv: s, names: names, ctx: ctx, cancel: cancel,
 		budget: leaf.NewBudget(),
+		tls:    newTLSServer(),
 		slots:  make(chan struct{}, s.cfg.MaxConns),
 		flows:  map[*flow]struct{}{},
 	}
@@ -112,16 +116,22 @@ func (g *Gate) accept(l net.Listener, serve func(net.Conn)) error {
 			g.refuseConn(c, addrPort(c.LocalAddr()), refuse(429, "too_many_connections", "this sandbox has too many connections open"))
 			continue
 		}
-		g.wg.Go(func() {
-			defer func() { // a bug ends one connection, not the proxy (hostile 147)
-				if p := recover(); p != nil {
-					g.srv.cfg.Log.Error().Interface("panic", p).Str("sandbox", g.Sandbox().Name).Msg("connection")
-					_ = c.Close()
-				}
-			}()
-			serve(c)
-		})
+		g.goes(c, func() { serve(c) })
 	}
+}
+
+// goes does something about a connection in a goroutine of its own. A bug ends
+// that connection, not the proxy (hostile 147).
+func (g *Gate) goes(c net.Conn, do func()) {
+	g.wg.Go(func() {
+		defer func() {
+			if p := recover(); p != nil {
+				g.srv.cfg.Log.Error().Str("panic", fmt.Sprint(p)).Bytes("stack", debug.Stack()).Str("sandbox", g.Sandbox().Name).Msg("connection")
+				_ = c.Close()
+			}
+		}()
+		do()
+	})
 }
 
 // drain stops accepting and waits for connections that are being sniffed or

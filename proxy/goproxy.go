@@ -59,7 +59,7 @@ func (s *Server) connected(req *http.Request, c net.Conn) {
 		delete(g.flows, f)
 		g.mu.Unlock()
 	})
-	g.wg.Go(func() { g.carry(c, r) })
+	g.goes(c, func() { g.carry(c, r) })
 }
 
 // A connectWriter replays what the client sent behind its CONNECT, which

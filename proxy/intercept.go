@@ -7,15 +7,16 @@ import (
 	"time"
 )
 
-// A tlsServer holds the settings of intercepted connections. Session tickets of
-// one leaf open no session of another: each leaf keeps its own configuration.
+// A tlsServer holds the settings of one sandbox's intercepted connections.
+// Session tickets open no session of another leaf or another sandbox: each keeps
+// a configuration, and with it keys, of its own (hostile 44).
 type tlsServer struct {
 	mu      sync.Mutex
 	configs map[*tls.Certificate]*tls.Config
 	base    *tls.Config
 }
 
-func (s *Server) tlsConfig() *tlsServer {
+func newTLSServer() *tlsServer {
 	return &tlsServer{
 		configs: map[*tls.Certificate]*tls.Config{},
 		base: &tls.Config{

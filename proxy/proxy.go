@@ -88,7 +88,6 @@ type Server struct {
 	outer   *http.Server // requests to the explicit proxy
 	in, out *handoff
 	forward http.Handler // goproxy
-	tls     *tlsServer
 
 	mu    sync.Mutex
 	gates map[*Gate]struct{}
@@ -111,7 +110,6 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, in: newHandoff(), out: newHandoff(), gates: map[*Gate]struct{}{}}
 	s.forward = newForwarder(s)
-	s.tls = s.tlsConfig()
 	s.inner = s.httpServer(true)
 	s.outer = s.httpServer(false)
 	s.wg.Go(func() { _ = s.inner.Serve(s.in) })

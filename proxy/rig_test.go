@@ -33,7 +33,6 @@ const secret = "canary-T0k3n/0123456789+abcdef"
 type rig struct {
 	t      testing.TB
 	srv    *proxy.Server
-	gate   *proxy.Gate
 	log    string
 	addr   string // of the explicit proxy
 	roots  *x509.CertPool
@@ -50,6 +49,7 @@ type rigging struct {
 	private []netip.Prefix          // nil means loopback
 	audit   audit.Options
 	port    int // that the credential is bound to; 0 means the origin's
+	decide  func(proxy.Decider) proxy.Decider
 }
 
 // An asked resolver knows what it was asked.
@@ -119,19 +119,31 @@ func newRig(t testing.TB, r rigging) *rig {
 	if r.private == nil {
 		r.private = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	}
-	out.srv, err = proxy.New(proxy.Config{Policy: p, Audit: out.audit, Credentials: store, Issuer: issuer, Resolver: out.asked, AllowPrivate: r.private, UpstreamRoots: upstream})
+	var decider proxy.Decider = p
+	if r.decide != nil {
+		decider = r.decide(p)
+	}
+	out.srv, err = proxy.New(proxy.Config{Policy: decider, Audit: out.audit, Credentials: store, Issuer: issuer, Resolver: out.asked, AllowPrivate: r.private, UpstreamRoots: upstream})
 	must(err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = out.srv.Shutdown(ctx)
 	})
-	out.gate = out.srv.Open(&sandbox.Sandbox{ID: sandbox.NewID(), Name: "test", Mode: sandbox.Enforce, Policy: []string{"test"}}, nil)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(err)
-	out.addr = l.Addr().String()
-	go func() { _ = out.gate.ServeExplicit(l) }()
+	out.addr = out.open("test")
 	return out
+}
+
+// open makes another sandbox and returns where its explicit proxy listens.
+func (r *rig) open(name string) string {
+	r.t.Helper()
+	g := r.srv.Open(&sandbox.Sandbox{ID: sandbox.NewID(), Name: name, Mode: sandbox.Enforce, Policy: []string{"test"}}, nil)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	go func() { _ = g.ServeExplicit(l) }()
+	return l.Addr().String()
 }
 
 // at is the authority of a host at the origin's TLS port.

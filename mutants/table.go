@@ -1,0 +1,121 @@
+package main
+
+const (
+	e2e   = "cmd/sallyport"
+	h1Pkg = "proxy/h1"
+)
+
+// mutants are the guards of what docs/threats.md lists.
+var mutants = []mutant{
+	// Names and addresses.
+	{[]int{1}, "proxy/dial.go", "if bad != nil {", "if bad != nil && false {", e2e, "TestOwnedAddresses"},
+	{[]int{1, 9}, "dest/judge.go", "v.OK = v.Class == Public || opened", "v.OK = true", "dest", "TestJudge"},
+	{[]int{2}, "dest/host.go", "if endsInNumber(last) {", "if false {", "dest", "TestParseHost"},
+	{[]int{3}, "dest/host.go", "return Host{ip: a.Unmap().WithZone(\"\")}", "return Host{ip: a.WithZone(\"\")}", "dest", "TestParseHost"},
+	{[]int{4}, "dest/embedded.go", "case nat64.Contains(ip), siit.Contains(ip), compatible.Contains(ip):", "case nat64.Contains(ip):", "dest", "TestJudge"},
+	{[]int{5}, "dest/judge.go", "case nat64.Contains(ip):\n", "case false:\n", "dest", "TestJudge"},
+	{[]int{6}, "dest/embedded.go", "case sixToFour.Contains(ip):", "case false:", "dest", "TestJudge"},
+	{[]int{7}, "dest/judge.go", "ip = ip.Unmap().WithZone(\"\")", "ip = ip.Unmap()", "dest", "TestJudge"},
+	{[]int{7}, "dest/host.go", "if err != nil || a.Zone() != \"\" {", "if err != nil {", "dest", "TestParseHost"},
+	{[]int{8, 10}, "dest/judge.go", "if b.prefix.Contains(ip) {", "if b.prefix.Contains(ip) && b.class != \"unspecified\" && b.class != \"multicast\" {", "dest", "TestJudge"},
+	{[]int{11}, "dest/judge.go", "if v.Class == Metadata {\n\t\treturn v", "if false {\n\t\treturn v", "dest", "TestJudge"},
+	{[]int{11}, "proxy/dial.go", "if !binding && dest.MetadataHost(h) {", "if false {", "proxy", "TestMetadataName"},
+	{[]int{12, 14}, "proxy/dial.go", "d.connect(ctx, addrs, to.Port())", "d.connect(ctx, again(ctx, s, to, addrs), to.Port())\n}\n\nfunc again(ctx context.Context, s *Server, to dest.Addr, _ []netip.Addr) []netip.Addr {\n\ta, _ := s.resolve(ctx, to.Host(), true)\n\treturn a", "proxy", "TestRebinding"},
+	{[]int{13}, "proxy/dial.go", "if !j.OK && bad == nil {", "if !j.OK && bad == nil && len(addrs) == 1 {", "proxy", "TestMixedAnswer"},
+	{[]int{15, 29}, "proxy/dial.go", "&& dest.LocalHost(h) {", "&& false {", "proxy", "TestLocalNamesAreRefused"},
+	{[]int{16}, "dest/host.go", "name := lowerASCII(strings.TrimSuffix(s, \".\"))", "name := lowerASCII(s)", "dest", "TestParseHost"},
+	{[]int{17}, "dest/host.go", "b[i] = c + ('a' - 'A')", "b[i] = c", "dest", "TestParseHost"},
+	{[]int{18}, "dest/addr.go", "|| !a.Is6() ||", "||", "dest", "TestParseAuthority"},
+	{[]int{19}, "dest/host.go", "strings.HasSuffix(h.name, \".\"+parent.name)", "strings.HasSuffix(h.name, parent.name)", "dest", "TestPatternMatch"},
+	{[]int{20, 24}, "dest/host.go", "if !(c >= 'a'", "if c > 0x80 && !(c >= 'a'", "dest", "TestParseHost"},
+	{[]int{21}, "dest/host.go", "if err != nil || a != l {", "if false {", "dest", "TestParseHost"},
+	{[]int{22, 23}, "dest/addr.go", "if strings.ContainsAny(s, \"@%/\\\\?# \\t\") {", "if i := strings.LastIndexByte(s, '@'); i >= 0 {\n\t\ts = s[i+1:]\n\t}\n\tif strings.ContainsAny(s, \"/\\\\?# \\t\") {", "dest", "TestParseAuthority"},
+	{[]int{25}, "dest/addr.go", "|| strconv.FormatUint(n, 10) != p {", "{", "dest", "TestParseAuthority"},
+	{[]int{27}, "dest/host.go", "if l == \"\" || len(l) > 63 {", "if l == \"\" {", "dest", "TestParseHost"},
+	{[]int{28}, "proxy/dial.go", "h.String()+\".\"", "h.String()", "proxy", "TestMixedAnswer"},
+	{[]int{30, 71}, "proxy/h1/head.go", "} else if !strings.EqualFold(scheme, \"http\") || !ok {", "} else if !ok {", h1Pkg, "TestRequests"},
+
+	// Authority and TLS.
+	{[]int{31}, "proxy/h1/head.go", "if h, err := dest.ParseAuthority(host, port); err != nil || h != a {", "if false {", h1Pkg, "TestRequests"},
+	{[]int{32}, "proxy/front.go", "case !f.sni.IsZero() && a.Host() != f.sni:", "case false:", "proxy", "TestHTTP2Contradictions"},
+	{[]int{32, 36}, "proxy/carry.go", "f.mismatch = misdirected(", "_ = misdirected(", e2e, "TestMisdirected"},
+	{[]int{32}, "proxy/front.go", "case a.Port() != f.port:", "case false:", e2e, "TestMisdirected"},
+	{[]int{32}, "proxy/front.go", "ip != f.route.dst.Addr() {", "false {", e2e, "TestMisdirected"},
+	{[]int{33}, "proxy/front.go", "if err != nil || b != a {", "if false && b != a {", "proxy", "TestHTTP2Contradictions"},
+	{[]int{34}, "proxy/front.go", "if r.URL.Host != \"\" {\n\t\tb, err", "if false {\n\t\tb, err", "proxy", "TestHTTP2Contradictions"},
+	{[]int{35}, "proxy/carry.go", "if host.IsZero() {", "if host.IsZero() && !f.route.dst.IsValid() {", e2e, "TestRawTCP"},
+	{[]int{38}, "proxy/sniff/sniff.go", "if len(r.p.head) >= r.max {", "if false {", "proxy/sniff", "TestHelloTooLong"},
+	{[]int{39, 41}, "proxy/carry.go", "f.refuseOpaque(refuse(403, \"unknown_protocol\"", "g.srv.in.push(f.strict(conn))\n\t\t_ = (refuse(403, \"unknown_protocol\"", e2e, "TestNothingLeaks"},
+	{[]int{42}, "proxy/pools.go", "RootCAs: s.cfg.UpstreamRoots,", "RootCAs: s.cfg.UpstreamRoots, InsecureSkipVerify: true,", e2e, "TestUpstreamCertificate"},
+	{[]int{43}, "proxy/pools.go", "MinVersion: tls.VersionTLS12", "MinVersion: tls.VersionTLS10", "proxy", "TestOldTLS"},
+	{[]int{44}, "proxy/gate.go", "tls:    newTLSServer(),", "tls:    func() *tlsServer { s.mu.Lock(); defer s.mu.Unlock(); for g := range s.gates { return g.tls }; return newTLSServer() }(),", "proxy", "TestSessionsAreApart"},
+	{[]int{47}, "proxy/pools.go", "if tc.ConnectionState().NegotiatedProtocol == \"h2\" {", "if false {", "proxy", "TestProtocols"},
+	{[]int{49}, "sandbox/netns/caps.go", "return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)", "return nil", e2e, "TestWorkloadIsConfined"},
+	{[]int{50}, "proxy/leaf/mint.go", "key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)", "key, err := i.caKey, error(nil)\n\t_ = elliptic.P256", "proxy/leaf", "TestKeysDiffer"},
+	{[]int{51}, "proxy/leaf/budget.go", "if b.left < 1 {", "if false {", "proxy/leaf", "TestBudget"},
+	{[]int{52}, "proxy/carry.go", "case d.Granted():\n\t\t\tf.tunnel(q, d, c)", "case true:\n\t\t\tf.tunnel(q, d, c)", e2e, "TestRawTCP"},
+	{[]int{53}, "cmd/sallyport/run.go", "if !pool.AppendCertsFromPEM(b) {", "if !pool.AppendCertsFromPEM(b) && false {", e2e, "TestWrongFlags"},
+
+	// Framing.
+	{[]int{54}, "proxy/h1/head.go", "case f.te != nil && f.cl != nil:", "case false:", h1Pkg, "TestRequests"},
+	{[]int{55}, "proxy/h1/head.go", "case f.te != nil && !strings.EqualFold(string(*f.te), \"chunked\"):", "case false:", h1Pkg, "TestRequests"},
+	{[]int{56}, "proxy/h1/head.go", "case f.te != nil && minor == 0:", "case false:", h1Pkg, "TestRequests"},
+	{[]int{57, 80}, "proxy/h1/head.go", "if seen[i] {", "if false {", h1Pkg, "TestRequests"},
+	{[]int{57}, "proxy/h1/head.go", "if !digit(c) {\n\t\t\treturn 0, false", "if c == '+' {\n\t\t\tcontinue\n\t\t}\n\t\tif !digit(c) {\n\t\t\treturn 0, false", h1Pkg, "TestRequests"},
+	{[]int{58, 80}, "proxy/canon/header.go", "if vs := h[k]; len(vs) > 1 {", "if vs := h[k]; false {", "proxy/canon", "TestHeaders"},
+	{[]int{59}, "proxy/h1/head.go", "case c == '\\n' && (i == 0 || b[i-1] != '\\r'):", "case false:", h1Pkg, "TestRequests"},
+	{[]int{59}, "proxy/h1/head.go", "if line[0] == ' ' || line[0] == '\\t' {", "if false {", h1Pkg, "TestRequests"},
+	{[]int{60}, "proxy/h1/chunk.go", "if len(ext) > maxChunkExt {", "if false {", h1Pkg, "TestRequests"},
+	{[]int{60}, "proxy/h1/conn.go", "if b[0] != '\\r' || b[1] != '\\n' {", "if false {", h1Pkg, "TestRequests"},
+	{[]int{61}, "proxy/forward.go", "if !canon.TrailerForbidden(k) {", "if true {", "proxy", "TestTrailers"},
+	{[]int{62}, "proxy/h1/conn.go", "if h.upgrade && c.state == inHead {", "if false {", h1Pkg, "TestRequests"},
+	{[]int{63}, "proxy/forward.go", "out.Header.Del(\"Expect\")", "_ = out", "proxy", "TestExpect"},
+	{[]int{64}, "proxy/canon/header.go", "if slices.Contains(shielded, name) {", "if false {", "proxy/canon", "TestStripRequest"},
+	{[]int{65}, "proxy/canon/header.go", "&& !httpguts.HeaderValuesContainsToken(h[\"Upgrade\"], \"h2c\")", "", "proxy/canon", "TestStripRequest"},
+	{[]int{65}, "proxy/sniff/sniff.go", "return H2Preface, nil", "return HTTP1, nil", "proxy/sniff", "TestKinds"},
+	{[]int{69}, "proxy/h1/head.go", "if len(t) > l.Target {", "if false {", h1Pkg, "TestRequests"},
+	{[]int{69}, "proxy/h1/head.go", "if n >= l.Headers {", "if false {", h1Pkg, "TestRequests"},
+	{[]int{70}, "proxy/front.go", "default: // TRACE", "case \"TRACE\":\n\tdefault: // TRACE", "proxy", "TestHTTP2Contradictions"},
+	{[]int{72}, "proxy/h1/head.go", "|| c == '#' ||", "||", h1Pkg, "TestRequests"},
+	{[]int{73}, "proxy/h1/upstream.go", "if te && cl != nil {", "if false {", "proxy", "TestHostileOrigin"},
+	{[]int{73}, "proxy/h1/upstream.go", "if te && line[7] == '0' {", "if false {", "proxy", "TestHostileOrigin"},
+	{[]int{74}, "proxy/h1/upstream.go", "if u.seen++; u.seen > maxInformational {", "if false {", h1Pkg, "TestUpstream"},
+	{[]int{74}, "proxy/h1/upstream.go", "if status == http.StatusSwitchingProtocols {", "if false {", h1Pkg, "TestUpstream"},
+	{[]int{75}, "proxy/h1/conn.go", "c.state, c.r, c.w = ended, 0, 0", "c.r, c.w = 0, 0", h1Pkg, "TestRequests"},
+
+	// Policy.
+	{[]int{76}, "proxy/canon/path.go", "if p, _, _ := strings.Cut(s, \";\"); p == \".\" || p == \"..\" {", "if false {", "proxy/canon", "TestPath"},
+	{[]int{76}, "proxy/canon/path.go", "case d == '%' && i+4 < len(raw) && isHex(raw[i+3]) && isHex(raw[i+4]):", "case false:", "proxy/canon", "TestPath"},
+	{[]int{77}, "proxy/canon/path.go", "if strings.Contains(raw, \";\") {", "if false {", "proxy/canon", "TestQuery"},
+	{[]int{78, 79}, "proxy/canon/header.go", "if identity[name] ||", "if false ||", "proxy/canon", "TestStripRequest"},
+
+	// Around the proxy.
+	{[]int{93}, "sandbox/netns/seccomp.go", "errno(unix.EAFNOSUPPORT),", "allow,", e2e, "TestNothingLeaks"},
+	{[]int{93, 94}, "sandbox/netns/rules.go", "&expr.Log{Key:", "&expr.Counter{}, &expr.Log{Group: 9, Key:", e2e, "TestNothingLeaks"},
+	{[]int{94}, "proxy/forward.go", "resp.Header.Del(\"Alt-Svc\")", "_ = resp", "proxy", "TestAltSvc"},
+	{[]int{95}, "proxy/dns/dns.go", "default: // nothing but addresses", "case dns.TypeTXT:\n\t\tr.Answer = append(r.Answer, &dns.TXT{Hdr: dns.RR_Header{Name: q.Name, Rrtype: q.Qtype, Class: q.Qclass}, Txt: []string{\"x\"}})\n\t\treturn\n\tdefault: // nothing but addresses", "proxy/dns", "TestAnswers"},
+
+	// Credentials.
+	{[]int{107}, "proxy/forward.go", "if x.grant != nil {\n\t\tif err := x.scrub(resp); err != nil {", "if false {\n\t\tif err := x.scrub(resp); err != nil {", e2e, "TestEchoes"},
+	{[]int{108}, "credentials/scrub.go", "for i := len(codings) - 1; i >= 0 && body != http.NoBody; i-- {", "for i := -1; i >= 0 && body != http.NoBody; i-- {", "credentials", "TestScrubBody"},
+	{[]int{109}, "credentials/scrub.go", "s.out = s.scan.feed(s.out[:0], s.buf[:n])", "s.scan = scan{a: s.scan.a}\n\t\ts.out = s.scan.feed(s.out[:0], s.buf[:n])", "credentials", "TestScrubProperty"},
+	{[]int{110}, "credentials/scrub.go", "for _, k := range lengthy {\n\t\th.Del(k)", "for _, k := range lengthy {\n\t\t_ = k", "credentials", "TestScrubBody"},
+	{[]int{111}, "credentials/pattern.go", "add(shifted(enc, f, off))", "_ = off", "credentials", "TestScrubBody"},
+	{[]int{112}, "proxy/forward.go", "x.result.Scrubbed += x.grant.ScrubHeader(out)", "_ = out", e2e, "TestEchoes"},
+	{[]int{117, 118}, "credentials/credentials.go", "b.Port == t.Addr.Port() && b.Scheme == t.Scheme", "true", "credentials", "TestGrantErrors"},
+	{[]int{117}, "credentials/credentials.go", "b.Host == t.Addr.Host()", "true", "credentials", "TestGrantErrors"},
+	{[]int{119}, "proxy/canon/header.go", "|| strings.HasPrefix(name, \"Proxy-\")", "", "proxy/canon", "TestStripRequest"},
+	{[]int{120}, "credentials/grant.go", "strings.ReplaceAll(k, \"_\", \"-\")", "k", "credentials", "TestApply"},
+	{[]int{121}, "credentials/secret.go", "if c < ' ' || c == 0x7f {", "if false {", "credentials", "TestBadSecrets"},
+	{[]int{127}, "credentials/store.go", "if other, taken := places[p]; taken {", "if other, taken := places[p]; taken && false {", "credentials", "TestGrantErrors"},
+
+	// Faults and the log.
+	{[]int{147}, "proxy/exchange.go", "p := recover()\n", "var p any\n", "proxy", "TestPanic"},
+	{[]int{151}, "audit/segment.go", "s.failed = true\n\t\treturn fmt.Errorf(\"sync %s", "return fmt.Errorf(\"sync %s", "audit", "TestSyncFails"},
+	{[]int{152}, "audit/encode.go", "|| !json.Valid(d.Input):", ":", "audit", "TestInjection"},
+	{[]int{154}, "proxy/record.go", "return refuse(http.StatusServiceUnavailable, \"audit_unavailable\"", "return nil\n\t}\n\tif false {\n\t\tvar err error\n\t\treturn refuse(http.StatusServiceUnavailable, \"audit_unavailable\"", e2e, "TestAuditUnavailable"},
+	{[]int{155}, "audit/segment.go", "return err == nil && os.SameFile(mine, there) && there.Size() >= s.off", "return err == nil && mine != nil && there != nil", "audit", "TestUnlinkedAndReplaced"},
+	{[]int{159}, "audit/log.go", "for _, d := range rec.open {", "for _, d := range rec.open[:0] {", "audit", "TestRecordAndVerify"},
+	{[]int{159, 164}, "audit/log.go", "err := unix.Fdatasync(int(f.Fd()))", "var err error", e2e, "TestRecordBeforeEffect"},
+	{[]int{160}, "audit/log.go", "if l.o.Filter == nil {", "if true {", "audit", "TestFilter"},
+}
