@@ -33,19 +33,26 @@ func decisionRecord(d *policy.Decision, ref *Refusal) *audit.Decision {
 
 // requestRecord is what a record says of the request, as far as it was understood.
 func (x *exchange) requestRecord() *audit.Request {
-	r := x.r
-	out := &audit.Request{Method: r.Method, Scheme: x.scheme, Protocol: "1.1", Size: r.ContentLength,
-		UserAgent: r.Header.Get("User-Agent"), ContentType: r.Header.Get("Content-Type"), ClientID: r.Header.Get("X-Request-Id")}
+	r, f := x.r, x.flow
+	out := &audit.Request{Protocol: "1.1", Size: -1, SNI: f.sni.String()}
+	if !f.route.connect.Host().IsZero() {
+		out.Connect = f.route.connect.String()
+	}
+	if f.wire != nil && f.wire.Refused(r) != nil { // r stands for what could not be read
+		if a := f.where(f.tlsName()); a.Port() != 0 {
+			out.Host, out.Port = a.Host().String(), a.Port()
+		}
+		if f.https {
+			out.Scheme = "https"
+		}
+		return out
+	}
+	out.Method, out.Scheme, out.Size = r.Method, x.scheme, r.ContentLength
+	out.UserAgent, out.ContentType, out.ClientID = r.Header.Get("User-Agent"), r.Header.Get("Content-Type"), r.Header.Get("X-Request-Id")
 	if r.ProtoMajor == 2 {
 		out.Protocol = "2"
 	} else if r.ProtoMinor == 0 {
 		out.Protocol = "1.0"
-	}
-	if f := x.flow; true {
-		out.SNI = f.sni.String()
-		if !f.route.connect.Host().IsZero() {
-			out.Connect = f.route.connect.String()
-		}
 	}
 	out.HostAs = r.Host
 	if !x.target.Host().IsZero() {

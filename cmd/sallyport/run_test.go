@@ -241,15 +241,16 @@ func TestMisdirected(t *testing.T) {
 		url := p.https("api.example.com", "/")
 		port := p.origin.TLSPort
 		scripts := map[string]string{
-			"Host is not SNI":                fmt.Sprintf("curl -sS -w '%%{http_code}' -H 'Host: other.example.com:%d' %s", port, url),
-			"Host is not SNI, h1":            fmt.Sprintf("curl -sS -w '%%{http_code}' --http1.1 -H 'Host: other.example.com:%d' %s", port, url),
-			"SNI is not the name handed out": fmt.Sprintf("curl -sS -w '%%{http_code}' --connect-to api.example.com:%d:other.example.com:%d %s", port, port, url),
-			"another port":                   fmt.Sprintf("curl -sS -w '%%{http_code}' -H 'Host: api.example.com:1' %s", url),
-			"CONNECT is not SNI":             fmt.Sprintf("curl -sS -w '%%{http_code}' -x http://127.0.0.1:3128 --connect-to api.example.com:%d:other.example.com:%d %s", port, port, url),
-			"CONNECT to an address":          fmt.Sprintf("curl -sS -w '%%{http_code}' -x http://127.0.0.1:3128 --connect-to api.example.com:%d:192.0.2.1:%d %s", port, port, url),
-			"CONNECT is not Host":            fmt.Sprintf("curl -sS -w '%%{http_code}' -x http://127.0.0.1:3128 -H 'Host: other.example.com:%d' %s", port, url),
-			"plain: Host is not the name":    fmt.Sprintf("curl -sS -w '%%{http_code}' -H 'Host: other.example.com:%d' %s", p.origin.PlainPort, p.http("api.example.com", "/")),
-			"plain: Host is another address": fmt.Sprintf("curl -sS -w '%%{http_code}' -H 'Host: 192.0.2.9:%d' http://192.0.2.1:%d/", p.origin.PlainPort, p.origin.PlainPort),
+			"Host is not SNI":                 fmt.Sprintf("curl -sS -w '%%{http_code}' -H 'Host: other.example.com:%d' %s", port, url),
+			"Host is not SNI, h1":             fmt.Sprintf("curl -sS -w '%%{http_code}' --http1.1 -H 'Host: other.example.com:%d' %s", port, url),
+			"SNI is not the name handed out":  fmt.Sprintf("curl -sS -w '%%{http_code}' --connect-to api.example.com:%d:other.example.com:%d %s", port, port, url),
+			"SNI of an address, another Host": fmt.Sprintf("curl -sS -w '%%{http_code}' --connect-to api.example.com:%d:192.0.2.1:%d -H 'Host: other.example.com:%d' %s", port, port, port, url),
+			"another port":                    fmt.Sprintf("curl -sS -w '%%{http_code}' -H 'Host: api.example.com:1' %s", url),
+			"CONNECT is not SNI":              fmt.Sprintf("curl -sS -w '%%{http_code}' -x http://127.0.0.1:3128 --connect-to api.example.com:%d:other.example.com:%d %s", port, port, url),
+			"CONNECT to an address":           fmt.Sprintf("curl -sS -w '%%{http_code}' -x http://127.0.0.1:3128 --connect-to api.example.com:%d:192.0.2.1:%d %s", port, port, url),
+			"CONNECT is not Host":             fmt.Sprintf("curl -sS -w '%%{http_code}' -x http://127.0.0.1:3128 -H 'Host: other.example.com:%d' %s", port, url),
+			"plain: Host is not the name":     fmt.Sprintf("curl -sS -w '%%{http_code}' -H 'Host: other.example.com:%d' %s", p.origin.PlainPort, p.http("api.example.com", "/")),
+			"plain: Host is another address":  fmt.Sprintf("curl -sS -w '%%{http_code}' -H 'Host: 192.0.2.9:%d' http://192.0.2.1:%d/", p.origin.PlainPort, p.origin.PlainPort),
 		}
 		for name, s := range scripts {
 			out := p.sh([]string{"--allow", p.at("api.example.com"), "--allow", p.at("other.example.com"), "--allow", fmt.Sprintf("api.example.com:%d", p.origin.PlainPort),

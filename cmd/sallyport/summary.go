@@ -119,6 +119,12 @@ func target(ev *audit.Event) (what, fix string) {
 		host = "[" + host + "]"
 	}
 	at := fmt.Sprintf("%s:%d", host, r.Port)
+	switch {
+	case r.Host == "":
+		return "an unreadable request to the explicit proxy", ""
+	case r.Method == "" && ev.Name == audit.RequestDecision:
+		return "an unreadable request to " + at, ""
+	}
 	if ev.Name == audit.TunnelDecision || ev.Name == audit.TunnelClose {
 		return "tcp " + at, "--tcp " + at
 	}

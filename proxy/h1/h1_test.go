@@ -141,6 +141,7 @@ func TestRequests(t *testing.T) {
 		{"GET / HTTP/1.1\r\n" + h + ": c\r\n\r\n", "400 header_invalid", "hostile 59: no name"},
 		{"\r\nGET / HTTP/1.1\r\n" + h + "\r\n", "400 line_invalid", "an empty line first"},
 		{"POST / HTTP/1.1\r\n" + h + "Transfer-Encoding: chunked\r\n\r\n5;" + strings.Repeat("a", 300) + "\r\nhello\r\n0\r\n\r\n", "", "hostile 60: a long extension"},
+		{"POST / HTTP/1.1\r\n" + h + "Transfer-Encoding: chunked\r\n\r\n5;a\x01b\r\nhello\r\n0\r\n\r\n", "", "hostile 60: a control character in an extension"},
 		{"POST / HTTP/1.1\r\n" + h + "Transfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n", "", "hostile 60: bare LF"},
 		{"POST / HTTP/1.1\r\n" + h + "Transfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n", "", "hostile 60: size"},
 		{"POST / HTTP/1.1\r\n" + h + "Transfer-Encoding: chunked\r\n\r\n5\r\nhelloGET\r\n0\r\n\r\n", "", "hostile 60: longer than its size"},
