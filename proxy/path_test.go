@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/net/http2"
-
 	"sallyport/origin"
 	"sallyport/policy"
 	"sallyport/proxy"
@@ -26,12 +24,14 @@ func (r *rig) client(t *testing.T, h2 bool) *http.Client {
 	t.Helper()
 	cfg := &tls.Config{NextProtos: []string{"http/1.1"}}
 	dial := func() (*tls.Conn, error) { return r.tls("api.example.com", cfg) }
-	var tr http.RoundTripper = &http.Transport{DisableKeepAlives: true, DisableCompression: true,
-		DialTLSContext: func(context.Context, string, string) (c net.Conn, err error) { return dial() }}
+	p := new(http.Protocols)
+	p.SetHTTP1(!h2)
+	p.SetHTTP2(h2)
 	if h2 {
 		cfg.NextProtos = []string{"h2"}
-		tr = &http2.Transport{DisableCompression: true, DialTLSContext: func(context.Context, string, string, *tls.Config) (net.Conn, error) { return dial() }}
 	}
+	tr := &http.Transport{DisableKeepAlives: true, DisableCompression: true, Protocols: p,
+		DialTLSContext: func(context.Context, string, string) (net.Conn, error) { return dial() }}
 	return &http.Client{Transport: tr, Timeout: 20 * time.Second}
 }
 
