@@ -102,23 +102,39 @@ func parseResolve(s string) (dest.Host, netip.Addr, error) {
 	return host, addr.Unmap(), nil
 }
 
-// data is what the default policy reads as data.run.
+// data is what the default policy reads as data.run: ports by host, of which 0
+// stands for those of the web.
 func (g grants) data(creds []credentialGrant, mode sandbox.Mode) map[string]any {
-	list := func(n int) []any { return make([]any, 0, n) }
-	allow, tcp, bind, cs := list(len(g.allow)), list(len(g.tcp)), list(len(g.bind)), list(len(creds))
+	by := map[string]map[string]any{"allow": {}, "below": {}, "tcp": {}, "web": {}, "raw": {}, "credentials": {}}
+	add := func(k, host string, v any) {
+		list, _ := by[k][host].([]any)
+		by[k][host] = append(list, v)
+	}
 	for _, p := range g.allow {
-		allow = append(allow, map[string]any{"host": p.Host().String(), "wildcard": p.Wildcard(), "port": int(p.Port())})
+		k := "allow"
+		if p.Wildcard() {
+			k = "below"
+		}
+		add(k, p.Host().String(), int(p.Port()))
 	}
 	for _, a := range g.tcp {
-		tcp = append(tcp, map[string]any{"host": a.Host().String(), "port": int(a.Port())})
+		add("tcp", a.Host().String(), int(a.Port()))
 	}
 	for _, b := range g.bind {
-		bind = append(bind, map[string]any{"host": b.Host.String(), "port": int(b.Port), "scheme": b.TargetScheme})
+		k := "web"
+		if b.TargetScheme == "" {
+			k = "raw"
+		}
+		add(k, b.Host.String(), int(b.Port))
 	}
 	for _, c := range creds {
-		cs = append(cs, map[string]any{"name": c.name, "host": c.host.String(), "port": int(c.port)})
+		add("credentials", c.host.String(), map[string]any{"name": c.name, "port": int(c.port)})
 	}
-	return map[string]any{"allow": allow, "tcp": tcp, "bind": bind, "credentials": cs, "mode": string(mode)}
+	out := map[string]any{"mode": string(mode)}
+	for k, m := range by {
+		out[k] = m
+	}
+	return out
 }
 
 // A credentialGrant says on which destination inside a credential applies.

@@ -1,17 +1,8 @@
 # Raw TCP, to what --tcp names and to bindings that carry bytes.
 package egress.connect
 
-allow if {
-	some g in data.run.tcp
-	g.host == input.destination.host
-	g.port == input.destination.port
-}
+allow if input.destination.port in data.run.tcp[input.destination.host]
 
-allow if {
-	some b in data.run.bind
-	b.scheme == ""
-	b.host == input.destination.host
-	b.port == input.destination.port
-}
+allow if input.destination.port in data.run.raw[input.destination.host]
 
 opaque if allow

@@ -3,19 +3,20 @@ package egress_test
 import data.sallyport
 
 grants := {
-	"allow": [
-		{"host": "api.example.com", "wildcard": false, "port": 0},
-		{"host": "example.org", "wildcard": true, "port": 8443},
-	],
-	"tcp": [{"host": "db.example.com", "port": 5432}],
-	"bind": [
-		{"host": "orders.internal", "port": 0, "scheme": "https"},
-		{"host": "pg.internal", "port": 5432, "scheme": ""},
-	],
-	"credentials": [{"name": "api", "host": "api.example.com", "port": 443}],
+	"allow": {"api.example.com": [0]},
+	"below": {"example.org": [8443]},
+	"tcp": {"db.example.com": [5432]},
+	"web": {"orders.internal": [0]},
+	"raw": {"pg.internal": [5432]},
+	"credentials": {"api.example.com": [{"name": "api", "port": 443}]},
 }
 
-to(host, port) := {"destination": {"host": host, "port": port}}
+to(host, port) := {"destination": {"host": host, "port": port, "host_suffixes": suffixes(host)}}
+
+suffixes(host) := [concat(".", array.slice(labels, i, count(labels))) |
+	labels := split(host, ".")
+	some i, _ in labels
+]
 
 test_web[name] if {
 	some name, [host, port, want] in {

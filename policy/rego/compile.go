@@ -11,7 +11,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
-	"github.com/open-policy-agent/opa/v1/topdown/cache"
+	opacache "github.com/open-policy-agent/opa/v1/topdown/cache"
 
 	"sallyport/policy"
 )
@@ -44,8 +44,8 @@ func compile(ctx context.Context, o Options, src *source) (*Policy, error) {
 		return nil, problems(o.Name, c.Errors)
 	}
 	p.compiler = c
-	p.values = cache.NewInterQueryValueCache(ctx, &cache.Config{InterQueryBuiltinValueCache: cache.InterQueryBuiltinValueCacheConfig{MaxNumEntries: intp(1000)}})
-	if errs := p.inspect(ctx, src); len(errs) > 0 {
+	p.values = opacache.NewInterQueryValueCache(ctx, &opacache.Config{InterQueryBuiltinValueCache: opacache.InterQueryBuiltinValueCacheConfig{MaxNumEntries: intp(1000)}})
+	if errs := p.inspect(ctx, src, !o.Uncached); len(errs) > 0 {
 		return nil, problems(o.Name, errs)
 	}
 	if err := p.readProps(ctx); err != nil {
@@ -104,7 +104,7 @@ func checkModules(modules map[string]*ast.Module) (errs ast.Errors) {
 }
 
 // inspect checks what only the compiled policy shows, and prepares its phases.
-func (p *Policy) inspect(ctx context.Context, src *source) (errs ast.Errors) {
+func (p *Policy) inspect(ctx context.Context, src *source, keep bool) (errs ast.Errors) {
 	c := p.compiler
 	fail := func(l *ast.Location, format string, a ...any) {
 		errs = append(errs, ast.NewError(ast.TypeErr, l, format, a...))
@@ -142,6 +142,9 @@ func (p *Policy) inspect(ctx context.Context, src *source) (errs ast.Errors) {
 			}
 		}
 		x.reads = res.minimal()
+		if keep {
+			x.parts, x.kept = keyParts(ph, x, res.clock), newCache()
+		}
 		q, err := rego.New(rego.ParsedQuery(ast.NewBody(ast.NewExpr(ast.NewTerm(x.entry)))), rego.Compiler(c), rego.Store(p.store), rego.Transaction(p.txn)).PrepareForEval(ctx)
 		if err != nil {
 			fail(nil, "%v", err)

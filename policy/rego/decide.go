@@ -41,6 +41,37 @@ func (p *Policy) Decide(ctx context.Context, q *policy.Question) (d *policy.Deci
 		d.Err = fmt.Errorf("phase %q is not known", q.Phase)
 		return d
 	}
+	var room [512]byte
+	key, keep := x.key(room[:0], q)
+	if keep {
+		if got := x.kept.get(key); got != nil {
+			return got
+		}
+	}
+	p.evaluate(ctx, x, q, d, start)
+	if keep && d.Err == nil {
+		d.Phase, d.Policy, d.Digest = q.Phase, p.name, p.digest
+		x.kept.put(key, d, q.Sandbox)
+	}
+	return d
+}
+
+// key writes what a decision depends on, if it can be kept.
+func (x *phase) key(dst []byte, q *policy.Question) ([]byte, bool) {
+	if x.parts == nil {
+		return nil, false
+	}
+	for _, part := range x.parts {
+		var ok bool
+		if dst, ok = part(dst, q); !ok || len(dst) > maxKey {
+			return nil, false
+		}
+	}
+	return dst, true
+}
+
+// evaluate asks OPA.
+func (p *Policy) evaluate(ctx context.Context, x *phase, q *policy.Question, d *policy.Decision, start time.Time) {
 	in := inputBuilder{x.reads}.build(q)
 	b := &budget{left: p.steps, end: start.Add(p.deadline), ctx: ctx}
 	term, err := p.eval(ctx, x, in, uncertain(q), b)
@@ -49,18 +80,17 @@ func (p *Policy) Decide(ctx context.Context, q *policy.Question) (d *policy.Deci
 	switch {
 	case errors.Is(err, errUncertain):
 		d.Deny = []policy.Denial{{Code: policy.CodeUncertain, Public: "the policy depends on a part of this message that is not known", Operator: err.Error()}}
-		return d
+		return
 	case err != nil:
 		d.Err = err
-		return d
+		return
 	}
 	if err := decode(term, d); err != nil {
 		d.Err = err
-		return d
+		return
 	}
 	d.Owned = x.owned
 	p.merge(ctx, x, in, d)
-	return d
 }
 
 func (p *Policy) eval(ctx context.Context, x *phase, in ast.Value, unknown []ast.Ref, b *budget) (*ast.Term, error) {

@@ -180,21 +180,28 @@ func list(vs []string) *ast.Term {
 	return ast.ArrayTerm(ts...)
 }
 
+var (
+	bodyRef         = ast.MustParseRef("input.request.body")
+	sizeRef         = ast.MustParseRef("input.request.size")
+	responseBodyRef = ast.MustParseRef("input.response.body")
+	responseSizeRef = ast.MustParseRef("input.response.size")
+)
+
 // uncertain are the facts of a question that exist and are not known.
 func uncertain(q *policy.Question) (out []ast.Ref) {
-	add := func(of string, size int64, state policy.BodyState) {
+	add := func(body, length ast.Ref, size int64, state policy.BodyState) {
 		if state == policy.BodyTruncated || state == policy.BodyUnparsed {
-			out = append(out, ast.MustParseRef("input."+of+".body"))
+			out = append(out, body)
 		}
 		if size < 0 {
-			out = append(out, ast.MustParseRef("input."+of+".size"))
+			out = append(out, length)
 		}
 	}
 	if r := q.Request; r != nil && q.Phase != policy.Connect {
-		add("request", r.Size, r.BodyState)
+		add(bodyRef, sizeRef, r.Size, r.BodyState)
 	}
 	if r := q.Response; r != nil && q.Phase == policy.Response {
-		add("response", r.Size, r.BodyState)
+		add(responseBodyRef, responseSizeRef, r.Size, r.BodyState)
 	}
 	return out
 }

@@ -10,6 +10,7 @@ import (
 type reached struct {
 	rules map[*ast.Rule]bool
 	reads []inputRead
+	clock bool // it asks for the time
 }
 
 // An inputRead is a part of the input that an expression names: everything at
@@ -50,6 +51,9 @@ func reach(c *ast.Compiler, entry ast.Ref) *reached {
 	return out
 }
 
+// now is the one builtin that policies have whose value is not that of its arguments.
+var now = ast.MustParseRef("time.now_ns")
+
 // scan notes where a rule names the input. A variable that stands for a part of
 // it was bound by an expression that names that part, so all that can be read
 // through the variable is counted there.
@@ -66,6 +70,7 @@ func (o *reached) scan(r *ast.Rule) {
 				at = x.Location
 			}
 		case ast.Ref:
+			o.clock = o.clock || x.Equal(now)
 			if x[0].Equal(ast.InputRootDocument) {
 				o.reads = append(o.reads, inputRead{x.ConstantPrefix(), at})
 				for _, t := range x[1:] {

@@ -10,7 +10,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/storage"
-	"github.com/open-policy-agent/opa/v1/topdown/cache"
+	opacache "github.com/open-policy-agent/opa/v1/topdown/cache"
 
 	"sallyport/policy"
 )
@@ -24,6 +24,7 @@ type Options struct {
 
 	Steps    int           // expressions that one evaluation may take; 0 means 20,000
 	Deadline time.Duration // of one evaluation; 0 means 100 ms
+	Uncached bool          // evaluate each question, also one that was asked before
 }
 
 // A Policy is compiled and immutable, and safe for concurrent use.
@@ -35,7 +36,7 @@ type Policy struct {
 	compiler *ast.Compiler
 	store    storage.Store
 	txn      storage.Transaction // one read transaction for all: nobody writes
-	values   cache.InterQueryValueCache
+	values   opacache.InterQueryValueCache
 	phases   map[policy.Phase]*phase
 	props    []string
 }
@@ -48,6 +49,8 @@ type phase struct {
 	owned  []string  // headers that its rules set by constant name
 	entry  ast.Ref
 	author []*ast.Rule
+	parts  []keyPart // nil when decisions are not kept
+	kept   *cache
 }
 
 // Name returns the name under which it was loaded.

@@ -288,7 +288,7 @@ func TestProjectionMasks(t *testing.T) {
 
 func TestDefault(t *testing.T) {
 	p, err := Load(t.Context(), Options{Name: "default", FS: policies.Default, Data: map[string]any{"run": map[string]any{
-		"allow": []any{map[string]any{"host": "github.com", "wildcard": true, "port": 0}}, "tcp": []any{}, "bind": []any{}, "credentials": []any{}, "mode": "enforce"}}})
+		"below": map[string]any{"github.com": []any{0}}, "mode": "enforce"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,13 +298,11 @@ func TestDefault(t *testing.T) {
 }
 
 func BenchmarkDecide(b *testing.B) {
-	allow := []any{}
-	for i := range 20 {
-		allow = append(allow, map[string]any{"host": fmt.Sprintf("h%d.example.com", i), "wildcard": false, "port": 0})
+	allow := map[string]any{"api.github.com": []any{0}}
+	for i := range 100 {
+		allow[fmt.Sprintf("h%d.example.com", i)] = []any{0}
 	}
-	allow = append(allow, map[string]any{"host": "api.github.com", "wildcard": false, "port": 0})
-	p, err := Load(b.Context(), Options{Name: "default", FS: policies.Default, Data: map[string]any{"run": map[string]any{
-		"allow": allow, "tcp": []any{}, "bind": []any{}, "credentials": []any{}, "mode": "enforce"}}})
+	p, err := Load(b.Context(), Options{Name: "default", FS: policies.Default, Data: map[string]any{"run": map[string]any{"allow": allow, "mode": "enforce"}}})
 	if err != nil {
 		b.Fatal(err)
 	}
