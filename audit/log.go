@@ -35,8 +35,18 @@ type Log struct {
 	seg     *segment
 	seq     uint64
 	prev    string
+	loose   loose    // what was written and not synced
 	backlog []*Event // that nobody waits for and that did not reach the disk
 	lost    int      // of those, what there was no room for
+}
+
+// loose are the records at the end of the segment that nobody waits for: they
+// are in the file, and become durable with the next that somebody does wait for,
+// or soon by themselves.
+type loose struct {
+	evs  []*Event
+	seq  uint64 // where the chain stands without them
+	prev string
 }
 
 type pending struct {
@@ -56,6 +66,7 @@ const (
 	queueLength  = 1024
 	maxBacklog   = 4096
 	watchEvery   = 5 * time.Second
+	syncWithin   = 50 * time.Millisecond // of what nobody waits for
 )
 
 func fdatasync(f *os.File) error {
@@ -118,7 +129,7 @@ func (l *Log) start() error {
 	}
 	for len(evs) > 0 {
 		n := min(len(evs), batchRecords)
-		if err := l.commit(evs[:n], nil); err != nil {
+		if err := l.commit(evs[:n], nil, true); err != nil {
 			return err
 		}
 		evs = evs[n:]
@@ -180,10 +191,14 @@ func (l *Log) run() {
 	defer close(l.done)
 	watch := time.NewTicker(watchEvery)
 	defer watch.Stop()
+	var soon <-chan time.Time
 	for {
 		select {
 		case p := <-l.in:
 			l.group(p)
+		case <-soon:
+			soon = nil
+			l.settle()
 		case <-watch.C:
 			if len(l.backlog) > 0 || !l.seg.present() {
 				l.group(nil)
@@ -192,6 +207,33 @@ func (l *Log) run() {
 			l.finish()
 			return
 		}
+		if soon == nil && len(l.loose.evs) > 0 {
+			soon = time.After(syncWithin)
+		}
+	}
+}
+
+// settle makes what nobody waits for durable. When that fails it goes into the
+// next segment.
+func (l *Log) settle() {
+	if l.seg == nil || len(l.loose.evs) == 0 {
+		return
+	}
+	if err := l.seg.sync(l.o.Sync); err != nil {
+		l.giveUp()
+		return
+	}
+	l.loose = loose{}
+}
+
+// giveUp takes the chain back to what is durable; what is not waits for the next
+// segment.
+func (l *Log) giveUp() {
+	l.seg.failed = true
+	if n := len(l.loose.evs); n > 0 {
+		l.seq, l.prev = l.loose.seq, l.loose.prev
+		l.backlog = append(l.loose.evs, l.backlog...)
+		l.loose = loose{}
 	}
 }
 
@@ -215,14 +257,17 @@ func (l *Log) group(first *pending) {
 	}
 	for len(evs) > 0 {
 		n := min(len(evs), batchRecords)
-		_ = l.commit(evs[:n], waits[:n])
+		_ = l.commit(evs[:n], waits[:n], false)
 		evs, waits = evs[n:], waits[n:]
 	}
 }
 
-// commit writes a group, makes it durable and wakes who waits. What fails leaves
-// no trace in the chain.
-func (l *Log) commit(evs []*Event, waits []chan result) error {
+// commit writes one batch, and syncs when somebody waits for a part of it or it
+// is to be durable at once. The error is of all that are waited for.
+func (l *Log) commit(evs []*Event, waits []chan result, durable bool) error {
+	for _, w := range waits {
+		durable = durable || w != nil
+	}
 	err := l.ensure()
 	seq, prev := l.seq, l.prev
 	rs := make([]Receipt, len(evs))
@@ -233,10 +278,26 @@ func (l *Log) commit(evs []*Event, waits []chan result) error {
 			buf, rs[i] = l.line(buf, ev)
 			l.chain(buf[start:])
 		}
-		err = l.seg.write(buf, l.o.Sync)
+		if err = l.seg.write(buf); err != nil {
+			l.seq, l.prev = seq, prev
+			if l.seg.failed {
+				l.giveUp()
+			}
+		} else if durable || len(l.loose.evs)+len(evs) > batchRecords {
+			if err = l.seg.sync(l.o.Sync); err != nil {
+				l.seq, l.prev = seq, prev
+				l.giveUp()
+			} else {
+				l.loose = loose{}
+			}
+		} else {
+			if len(l.loose.evs) == 0 {
+				l.loose.seq, l.loose.prev = seq, prev
+			}
+			l.loose.evs = append(l.loose.evs, evs...)
+		}
 	}
 	if err != nil {
-		l.seq, l.prev = seq, prev
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	l.mu.Lock()
@@ -255,7 +316,7 @@ func (l *Log) commit(evs []*Event, waits []chan result) error {
 	if err == nil && l.lost > 0 {
 		n := l.lost
 		l.lost = 0
-		return l.commit([]*Event{{Name: AuditRecovered, Lifecycle: &Lifecycle{Lost: n, Detail: map[string]string{"why": "the disk was not available for longer than there was room in memory"}}}}, nil)
+		return l.commit([]*Event{{Name: AuditRecovered, Lifecycle: &Lifecycle{Lost: n, Detail: map[string]string{"why": "the disk was not available for longer than there was room in memory"}}}}, nil, false)
 	}
 	return err
 }
@@ -266,11 +327,14 @@ func (l *Log) ensure() error {
 	case l.seg == nil:
 		return l.open("", "")
 	case l.seg.failed:
-		return l.open(l.seg.name, fmt.Sprint(l.seg.off))
+		return l.open(l.seg.name, fmt.Sprint(l.seg.synced))
 	case !l.seg.present():
-		l.seg.failed = true
+		l.seg.failed, l.loose = true, loose{} // they went with the file
 		return l.open(l.seg.name, "")
 	case l.seg.off >= l.o.SegmentBytes:
+		if l.settle(); l.seg.failed {
+			return l.open(l.seg.name, fmt.Sprint(l.seg.synced))
+		}
 		return l.open(l.seg.name, "")
 	}
 	return nil
@@ -293,7 +357,11 @@ func (l *Log) open(before, abandoned string) error {
 	seq, prev := l.seq, l.prev
 	line, _ := l.line(nil, &Event{Name: AuditOpen, Lifecycle: &Lifecycle{Version: "sallyport", Detail: d}})
 	l.chain(line)
-	if err := s.write(line, l.o.Sync); err != nil {
+	err = s.write(line)
+	if err == nil {
+		err = s.sync(l.o.Sync)
+	}
+	if err != nil {
 		l.seq, l.prev = seq, prev
 		s.discard()
 		return err
@@ -360,10 +428,11 @@ func (l *Log) finish() {
 		l.dropReserve()
 		l.group(nil)
 	}
-	if l.commit(end, nil) != nil {
+	if l.commit(end, nil, true) != nil { // end is in the backlog now, behind what was there
 		l.dropReserve()
+		rest := l.backlog
 		l.backlog = nil
-		_ = l.commit(end, nil)
+		_ = l.commit(rest, nil, true)
 	}
 	l.dropReserve()
 	if l.seg != nil {

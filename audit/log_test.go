@@ -299,6 +299,72 @@ func TestSyncFails(t *testing.T) {
 	mustVerify(t, dir)
 }
 
+// What nobody waits for is synced with what somebody does, or soon; when that
+// fails it is written again, once.
+func TestLooseRecords(t *testing.T) {
+	dir := t.TempDir()
+	var fail atomic.Bool
+	var syncs atomic.Int64
+	l := open(t, dir, Options{Sync: func(f *os.File) error {
+		syncs.Add(1)
+		if fail.Load() {
+			return unix.EIO
+		}
+		return fdatasync(f)
+	}})
+	before := syncs.Load()
+	for i := range 100 {
+		if err := l.Append(&Event{Name: RequestComplete, Of: fmt.Sprintf("a%d", i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 100 {
+		if n := count(t, dir, `"event.of":"a99"`); n == 1 {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	time.Sleep(2 * syncWithin)
+	if n := syncs.Load() - before; n < 1 || n > 10 {
+		t.Errorf("%d syncs for 100 records that nobody waits for", n)
+	}
+	fail.Store(true)
+	for i := range 10 {
+		_ = l.Append(&Event{Name: RequestComplete, Of: fmt.Sprintf("b%d", i)})
+	}
+	time.Sleep(3 * syncWithin) // the sync fails in the background
+	if _, err := l.Record(t.Context(), decision("refused")); !errors.Is(err, ErrUnavailable) {
+		t.Fatal(err)
+	}
+	fail.Store(false)
+	if _, err := l.Record(t.Context(), decision("again")); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r := mustVerify(t, dir)
+	if r.Segments != 2 || r.Unacknowledged == 0 {
+		t.Error(r)
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, must(segments(dir))[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		if n := strings.Count(string(raw), fmt.Sprintf(`"event.of":"b%d"`, i)); n != 1 {
+			t.Errorf("b%d is %d times in the segment that counts", i, n)
+		}
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
 // hostile 155
 func TestUnlinkedAndReplaced(t *testing.T) {
 	for _, replace := range []bool{false, true} {

@@ -17,7 +17,8 @@ type segment struct {
 	f      *os.File
 	path   string
 	name   string
-	off    int64
+	off    int64 // of what was written whole
+	synced int64 // of what is durable
 	failed bool // nothing more is written to it
 }
 
@@ -42,11 +43,9 @@ func createSegment(dir string, first uint64) (*segment, error) {
 	return &segment{f: f, path: path, name: name}, nil
 }
 
-// write appends and syncs. A write that did not go through is taken back, so that
-// the segment goes on when the disk does. After a sync that failed nobody can
-// say what is on the disk, and the kernel forgets that it failed: the segment is
-// given up.
-func (s *segment) write(b []byte, sync func(*os.File) error) error {
+// write appends. A write that did not go through is taken back, so that the
+// segment goes on when the disk does.
+func (s *segment) write(b []byte) error {
 	n, err := s.f.Write(b)
 	if err != nil {
 		if n > 0 || errors.Is(err, unix.EIO) {
@@ -56,11 +55,21 @@ func (s *segment) write(b []byte, sync func(*os.File) error) error {
 		}
 		return err
 	}
+	s.off += int64(len(b))
+	return nil
+}
+
+// sync makes what was written durable. After one that failed nobody can say what
+// is on the disk, and the kernel forgets that it failed: the segment is given up.
+func (s *segment) sync(sync func(*os.File) error) error {
+	if s.synced == s.off {
+		return nil
+	}
 	if err := sync(s.f); err != nil {
 		s.failed = true
 		return fmt.Errorf("sync %s: %w", s.name, err)
 	}
-	s.off += int64(len(b))
+	s.synced = s.off
 	return nil
 }
 

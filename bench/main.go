@@ -34,7 +34,6 @@ type options struct {
 	rounds, requests int
 	only             string
 	out              string
-	profile          string
 	gate             string
 }
 

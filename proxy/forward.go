@@ -101,6 +101,10 @@ func (x *exchange) roundTrip(req *http.Request) *http.Response {
 		return x.answer(refusalOf(err))
 	}
 	x.result.Source, x.result.UpstreamProto = "upstream", resp.Proto
+	x.w.from = &arrival{ReadCloser: resp.Body, left: resp.ContentLength}
+	if resp.Body != http.NoBody {
+		resp.Body = x.w.from
+	}
 	canon.StripResponse(resp.Header)
 	resp.Header.Del("Alt-Svc") // it would lead to QUIC, which does not leave (hostile 94)
 	if x.grant != nil {
@@ -114,7 +118,6 @@ func (x *exchange) roundTrip(req *http.Request) *http.Response {
 		return x.answer(refusalOf(err))
 	}
 	x.result.ContentType = resp.Header.Get("Content-Type")
-	x.w.stream = resp.ContentLength < 0 || strings.HasPrefix(x.result.ContentType, "text/event-stream")
 	resp.Body = &responseBody{ReadCloser: resp.Body, x: x, resp: resp, limit: x.decision.Limits.ResponseBytes}
 	resp.Trailer = announced(resp.Trailer)
 	return resp

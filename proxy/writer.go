@@ -17,7 +17,7 @@ const maxInformational = 16
 type responseWriter struct {
 	http.ResponseWriter
 	x        *exchange
-	stream   bool
+	from     *arrival // nil when the answer is our own
 	broken   error
 	scrubbed interface{ Load() int64 }
 
@@ -56,7 +56,8 @@ func (w *responseWriter) got1xx(code int, h textproto.MIMEHeader) error {
 	return nil
 }
 
-// WriteHeader sends the head; a stream's head does not wait for its first byte.
+// WriteHeader sends the head; when nobody knows how long the body will be, it
+// does not wait for its first byte.
 func (w *responseWriter) WriteHeader(code int) {
 	w.mu.Lock()
 	w.wrote, w.status = true, code
@@ -69,7 +70,7 @@ func (w *responseWriter) WriteHeader(code int) {
 	}
 	w.ResponseWriter.WriteHeader(code)
 	w.mu.Unlock()
-	if w.stream {
+	if w.from != nil && w.from.left < 0 {
 		w.Flush()
 	}
 }
@@ -81,7 +82,7 @@ func (w *responseWriter) Flush() { _ = http.NewResponseController(w.ResponseWrit
 func (w *responseWriter) Write(p []byte) (int, error) {
 	n, err := w.ResponseWriter.Write(p)
 	w.n += int64(n)
-	if w.stream && err == nil {
+	if w.from != nil && w.from.more() && err == nil {
 		w.Flush()
 	}
 	if err != nil && w.broken == nil {
@@ -89,6 +90,26 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// An arrival is an upstream's body as it comes: whether more of it is to come
+// says whether what was written may wait.
+type arrival struct {
+	io.ReadCloser
+	left int64 // less than 0 when nobody knows
+	done bool
+}
+
+// Read reads what has come.
+func (a *arrival) Read(p []byte) (int, error) {
+	n, err := a.ReadCloser.Read(p)
+	if a.left > 0 {
+		a.left -= int64(n)
+	}
+	a.done = a.done || err != nil
+	return n, err
+}
+
+func (a *arrival) more() bool { return !a.done && a.left != 0 }
 
 var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 

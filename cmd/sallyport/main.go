@@ -23,6 +23,9 @@ func main() {
 	if netns.Main() { // the first process inside a sandbox
 		return
 	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	// net/http writes bytes of upstreams here, which may be an echo of a secret;
 	// what went wrong is in the records.
 	log.SetOutput(io.Discard)
@@ -47,6 +50,10 @@ func (e *exitError) Error() string {
 }
 
 func (e *exitError) Unwrap() error { return e.err }
+
+// gcPercent lets garbage grow to three times what lives, which is some 20 MB: a
+// proxy makes much and keeps little.
+const gcPercent = 300
 
 // codeFailed is what every failure of sallyport itself exits with.
 const codeFailed = 125
