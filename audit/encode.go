@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -333,14 +334,14 @@ func (c encoder) rest(ev *Event) {
 type lineWriter struct{ b []byte }
 
 func (w *lineWriter) Write(p []byte) (int, error) {
-	w.b = escape(w.b, strings.TrimRight(string(p), "\n"))
+	w.b = escape(w.b, bytes.TrimRight(p, "\n"))
 	return len(p), nil
 }
 
 // escape writes <, > and & as JSON escapes, so that no line can be markup of a
 // frame or page around it, and so for the two line separators of Unicode. They
 // stand inside strings only, where an escape means the same.
-func escape(dst []byte, s string) []byte {
+func escape(dst, s []byte) []byte {
 	const hexDigits = "0123456789abcdef"
 	start := 0
 	for i := 0; i < len(s); i++ {

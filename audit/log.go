@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -36,8 +37,10 @@ type Log struct {
 	seq     uint64
 	prev    string
 	loose   loose    // what was written and not synced
-	backlog []*Event // that nobody waits for and that did not reach the disk
+	backlog []*Event // that nobody waits for and that did not reach the disk yet
 	lost    int      // of those, what there was no room for
+	buf     []byte   // of a batch
+	scratch []byte   // of a line before the filter
 }
 
 // loose are the records at the end of the segment that nobody waits for: they
@@ -66,7 +69,11 @@ const (
 	queueLength  = 1024
 	maxBacklog   = 4096
 	watchEvery   = 5 * time.Second
-	syncWithin   = 50 * time.Millisecond // of what nobody waits for
+	// What nobody waits for goes with what somebody does, or soon by itself: it is
+	// written, then synced.
+	writeWithin = 2 * time.Millisecond
+	syncWithin  = 50 * time.Millisecond
+	lingering   = 64 // of them are enough for a batch
 )
 
 func fdatasync(f *os.File) error {
@@ -197,8 +204,11 @@ func (l *Log) run() {
 		case p := <-l.in:
 			l.group(p)
 		case <-soon:
-			soon = nil
-			l.settle()
+			if soon = nil; len(l.backlog) > 0 {
+				l.group(nil)
+			} else {
+				l.settle()
+			}
 		case <-watch.C:
 			if len(l.backlog) > 0 || !l.seg.present() {
 				l.group(nil)
@@ -207,7 +217,11 @@ func (l *Log) run() {
 			l.finish()
 			return
 		}
-		if soon == nil && len(l.loose.evs) > 0 {
+		switch {
+		case soon != nil:
+		case len(l.backlog) > 0 && l.bad == nil:
+			soon = time.After(writeWithin)
+		case len(l.loose.evs) > 0:
 			soon = time.After(syncWithin)
 		}
 	}
@@ -255,6 +269,10 @@ func (l *Log) group(first *pending) {
 			drained = true
 		}
 	}
+	if first != nil && l.bad == nil && len(evs) < lingering && !slices.ContainsFunc(waits, func(w chan result) bool { return w != nil }) {
+		l.backlog = evs
+		return
+	}
 	for len(evs) > 0 {
 		n := min(len(evs), batchRecords)
 		_ = l.commit(evs[:n], waits[:n], false)
@@ -272,11 +290,14 @@ func (l *Log) commit(evs []*Event, waits []chan result, durable bool) error {
 	seq, prev := l.seq, l.prev
 	rs := make([]Receipt, len(evs))
 	if err == nil {
-		var buf []byte
+		buf := l.buf[:0]
 		for i, ev := range evs {
 			start := len(buf)
 			buf, rs[i] = l.line(buf, ev)
 			l.chain(buf[start:])
+		}
+		if cap(buf) <= batchBytes {
+			l.buf = buf
 		}
 		if err = l.seg.write(buf); err != nil {
 			l.seq, l.prev = seq, prev
@@ -404,7 +425,8 @@ func (l *Log) filtered(dst []byte, ev *Event, p place) []byte {
 	if l.o.Filter == nil {
 		return encode(dst, ev, p, l.o.Service)
 	}
-	return append(dst, l.o.Filter(encode(nil, ev, p, l.o.Service))...)
+	l.scratch = encode(l.scratch[:0], ev, p, l.o.Service)
+	return append(dst, l.o.Filter(l.scratch)...)
 }
 
 func (l *Log) chain(line []byte) {

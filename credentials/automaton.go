@@ -5,10 +5,27 @@ import "slices"
 // patterns is an Aho–Corasick automaton over all forms of some secrets: one step
 // a byte, whatever their number. It is immutable.
 type patterns struct {
-	next  [][256]int32 // goto and failure in one
-	depth []int32      // length of the longest prefix of a pattern that a state stands for
-	found []*pattern   // the longest pattern that ends in a state
-	start [256]bool    // bytes with which a pattern begins
+	next  [][256]int32    // goto and failure in one
+	depth []int32         // length of the longest prefix of a pattern that a state stands for
+	found []*pattern      // the longest pattern that ends in a state
+	start [256]bool       // bytes with which a pattern begins
+	pairs [1 << 10]uint64 // and the two bytes, as a set of bits: what is none of them is passed over
+}
+
+// begins reports whether two bytes can be the beginning of a pattern.
+func (a *patterns) begins(x, y byte) bool { return a.pairs[(uint(x)<<8|uint(y))>>6]>>(y&63)&1 != 0 }
+
+// skip returns where at or after i a pattern can begin, len(p) if nowhere.
+func (a *patterns) skip(p []byte, i int) int {
+	for ; i+1 < len(p); i++ {
+		if a.begins(p[i], p[i+1]) {
+			return i
+		}
+	}
+	if i < len(p) && !a.start[p[i]] {
+		i++
+	}
+	return i
 }
 
 func compile(ps []pattern) *patterns {
@@ -30,6 +47,8 @@ func compile(ps []pattern) *patterns {
 		}
 		a.found[at] = p
 		a.start[p.text[0]] = true
+		x, y := uint(p.text[0]), uint(p.text[1]) // none is shorter than minSecret
+		a.pairs[(x<<8|y)>>6] |= 1 << (y & 63)
 	}
 	fail := make([]int32, len(a.next))
 	var queue []int32
@@ -69,11 +88,8 @@ type scan struct {
 // Held back is only what is a prefix of one.
 func (s *scan) feed(dst, p []byte) []byte {
 	for i := 0; i < len(p); i++ {
-		if s.at == 0 { // as far as no byte begins a pattern
-			j := i
-			for j < len(p) && !s.a.start[p[j]] {
-				j++
-			}
+		if s.at == 0 {
+			j := s.a.skip(p, i)
 			dst = append(dst, p[i:j]...)
 			if i = j; i == len(p) {
 				break
@@ -103,8 +119,11 @@ func (s *scan) flush(dst []byte) []byte {
 	return dst
 }
 
-// replace searches a text that is whole.
+// replace searches a text that is whole. Without a find it is returned as it is.
 func (a *patterns) replace(b []byte) ([]byte, int) {
+	if a.skip(b, 0) == len(b) {
+		return b, 0
+	}
 	s := scan{a: a}
 	out := s.flush(s.feed(make([]byte, 0, len(b)), b))
 	return out, s.hits

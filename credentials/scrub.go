@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"compress/flate"
@@ -136,6 +137,10 @@ func (c *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
+var buffers = sync.Pool{New: func() any { b := make([]byte, 16<<10); return &b }}
+
+var errClosed = errors.New("the body is closed")
+
 // A scrubbed is a body on its way through the search.
 type scrubbed struct {
 	r       io.Reader
@@ -152,8 +157,8 @@ type scrubbed struct {
 }
 
 func (s *scrubbed) Read(p []byte) (int, error) {
-	if s.buf == nil {
-		s.buf = make([]byte, 16<<10)
+	if s.buf == nil && s.err == nil {
+		s.buf = *buffers.Get().(*[]byte)
 	}
 	for len(s.out) == 0 {
 		if s.err != nil {
@@ -183,7 +188,12 @@ func (s *scrubbed) Close() error {
 	for _, c := range s.closers {
 		c()
 	}
-	clear(s.buf)
-	s.out, s.scan.held = nil, nil
+	if s.buf != nil { // what another is given holds nothing of this
+		clear(s.buf)
+		b := s.buf
+		buffers.Put(&b)
+	}
+	clear(s.out)
+	s.buf, s.out, s.scan.held, s.err = nil, nil, nil, errClosed
 	return s.body.Close()
 }

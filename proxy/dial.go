@@ -178,7 +178,7 @@ func (d *dial) gotConn(info httptrace.GotConnInfo) {
 		c = u.inner
 	}
 	if tc, ok := c.(*tls.Conn); ok {
-		d.tls = tlsRecord(tc.ConnectionState())
+		d.tls = d.gate.pools.tlsOf(tc)
 	}
 }
 

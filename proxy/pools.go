@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
+	"sallyport/audit"
 	"sallyport/dest"
 	"sallyport/policy"
 	"sallyport/proxy/h1"
@@ -18,10 +20,31 @@ import (
 type pools struct {
 	gate        *Gate
 	open, bound *http.Transport
+
+	mu  sync.Mutex
+	tls map[*tls.Conn]*audit.TLS // what is said of connections, which does not change
+}
+
+// maxTLS bounds what is remembered of connections.
+const maxTLS = 512
+
+// tlsOf is what a record says of a connection.
+func (p *pools) tlsOf(c *tls.Conn) *audit.TLS {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if t := p.tls[c]; t != nil {
+		return t
+	}
+	if len(p.tls) >= maxTLS {
+		clear(p.tls)
+	}
+	t := tlsRecord(c.ConnectionState())
+	p.tls[c] = t
+	return t
 }
 
 func newPools(g *Gate) *pools {
-	p := &pools{gate: g}
+	p := &pools{gate: g, tls: map[*tls.Conn]*audit.TLS{}}
 	p.open, p.bound = p.transport(), p.transport()
 	return p
 }
