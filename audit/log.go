@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -261,12 +262,13 @@ func (l *Log) group(first *pending) {
 		}
 	}
 	take(first)
-	for drained := false; !drained && len(evs) < batchRecords; {
+	for tries := 0; tries < 2 && len(evs) < batchRecords; { // once more for those who are about to
 		select {
 		case p := <-l.in:
 			take(p)
 		default:
-			drained = true
+			tries++
+			runtime.Gosched()
 		}
 	}
 	if first != nil && l.bad == nil && len(evs) < lingering && !slices.ContainsFunc(waits, func(w chan result) bool { return w != nil }) {
