@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -30,6 +29,11 @@ type Log struct {
 	done chan struct{}
 	once sync.Once
 
+	appending sync.Mutex
+	appended  []*Event // that nobody waits for, and the writer has not taken
+	ended     bool     // the writer takes no more of them
+	poke      chan struct{}
+
 	mu  sync.Mutex
 	bad error // why the last batch failed; nil when it did not
 
@@ -37,11 +41,12 @@ type Log struct {
 	seg     *segment
 	seq     uint64
 	prev    string
-	loose   loose    // what was written and not synced
-	backlog []*Event // that nobody waits for and that did not reach the disk yet
-	lost    int      // of those, what there was no room for
-	buf     []byte   // of a batch
-	scratch []byte   // of a line before the filter
+	loose   loose     // what was written and not synced
+	backlog []*Event  // that nobody waits for and that did not reach the disk yet
+	lost    int       // of those, what there was no room for
+	wrote   time.Time // when the first of loose was
+	buf     []byte    // of a batch
+	scratch []byte    // of a line before the filter
 }
 
 // loose are the records at the end of the segment that nobody waits for: they
@@ -74,7 +79,6 @@ const (
 	// written, then synced.
 	writeWithin = 2 * time.Millisecond
 	syncWithin  = 50 * time.Millisecond
-	lingering   = 64 // of them are enough for a batch
 )
 
 func fdatasync(f *os.File) error {
@@ -101,7 +105,7 @@ func Open(dir string, o Options) (*Log, error) {
 		_ = lock.Close()
 		return nil, fmt.Errorf("%s is written by another process: %w", dir, err)
 	}
-	l := &Log{dir: dir, o: o.or(), lock: lock, boot: bootID(), born: time.Now(), in: make(chan *pending, queueLength), stop: make(chan struct{}), done: make(chan struct{})}
+	l := &Log{dir: dir, o: o.or(), lock: lock, boot: bootID(), born: time.Now(), in: make(chan *pending, queueLength), stop: make(chan struct{}), done: make(chan struct{}), poke: make(chan struct{}, 1)}
 	if err := l.start(); err != nil {
 		_ = lock.Close()
 		return nil, fmt.Errorf("%s: %w", dir, err)
@@ -172,6 +176,20 @@ func (l *Log) Record(ctx context.Context, ev *Event) (Receipt, error) {
 // Append hands an event over. It is written with the next group, and kept for a
 // later one when that fails; Close waits for it.
 func (l *Log) Append(ev *Event) error {
+	l.appending.Lock()
+	if len(l.appended) < queueLength && !l.ended {
+		l.appended = append(l.appended, ev)
+		first := len(l.appended) == 1
+		l.appending.Unlock()
+		if first {
+			select {
+			case l.poke <- struct{}{}:
+			default:
+			}
+		}
+		return nil
+	}
+	l.appending.Unlock()
 	select {
 	case l.in <- &pending{ev: ev}:
 		return nil
@@ -201,13 +219,15 @@ func (l *Log) run() {
 	defer watch.Stop()
 	var soon <-chan time.Time
 	for {
+		poked := false
 		select {
 		case p := <-l.in:
 			l.group(p)
+		case <-l.poke:
+			poked = true
 		case <-soon:
-			if soon = nil; len(l.backlog) > 0 {
-				l.group(nil)
-			} else {
+			soon = nil
+			if l.group(nil); len(l.loose.evs) > 0 && time.Since(l.wrote) >= syncWithin {
 				l.settle()
 			}
 		case <-watch.C:
@@ -220,7 +240,7 @@ func (l *Log) run() {
 		}
 		switch {
 		case soon != nil:
-		case len(l.backlog) > 0 && l.bad == nil:
+		case poked:
 			soon = time.After(writeWithin)
 		case len(l.loose.evs) > 0:
 			soon = time.After(syncWithin)
@@ -261,6 +281,15 @@ func (l *Log) group(first *pending) {
 			evs, waits = append(evs, p.ev), append(waits, p.wait)
 		}
 	}
+	add := func() {
+		l.appending.Lock()
+		more := l.appended
+		l.appended = nil
+		l.appending.Unlock()
+		evs = append(evs, more...)
+		waits = append(waits, make([]chan result, len(more))...)
+	}
+	add()
 	take(first)
 	for tries := 0; tries < 2 && len(evs) < batchRecords; { // once more for those who are about to
 		select {
@@ -271,10 +300,7 @@ func (l *Log) group(first *pending) {
 			runtime.Gosched()
 		}
 	}
-	if first != nil && l.bad == nil && len(evs) < lingering && !slices.ContainsFunc(waits, func(w chan result) bool { return w != nil }) {
-		l.backlog = evs
-		return
-	}
+	add()
 	for len(evs) > 0 {
 		n := min(len(evs), batchRecords)
 		_ = l.commit(evs[:n], waits[:n], false)
@@ -315,7 +341,7 @@ func (l *Log) commit(evs []*Event, waits []chan result, durable bool) error {
 			}
 		} else {
 			if len(l.loose.evs) == 0 {
-				l.loose.seq, l.loose.prev = seq, prev
+				l.loose.seq, l.loose.prev, l.wrote = seq, prev, time.Now()
 			}
 			l.loose.evs = append(l.loose.evs, evs...)
 		}
@@ -439,6 +465,10 @@ func (l *Log) chain(line []byte) {
 
 // finish writes the end of the log; a full disk gives up its reserve for it.
 func (l *Log) finish() {
+	l.appending.Lock()
+	l.ended = true
+	l.appending.Unlock()
+	l.group(nil)
 	for more := true; more; {
 		select {
 		case p := <-l.in:

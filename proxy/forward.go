@@ -49,7 +49,7 @@ func (x *exchange) equip() error {
 
 // outgoing is the request as the upstream will see it.
 func (x *exchange) outgoing(ctx context.Context) *http.Request {
-	out := x.r.Clone(ctx)
+	out := x.r.WithContext(ctx) // with the header of x.r, which is this exchange's own
 	out.URL = upstreamURL(x.fscheme, x.final, x.prefix+x.facts.PathRaw, x.r.URL)
 	out.Host = x.final.Authority(x.fscheme)
 	out.RequestURI = ""

@@ -20,7 +20,6 @@ type summary struct {
 	to proxy.Recorder
 
 	mu      sync.Mutex
-	allowed map[string]int
 	refused map[refusedKey]*refusedCount
 	failed  map[string]int
 	n       struct{ allow, deny, fail int }
@@ -35,7 +34,7 @@ type refusedCount struct {
 }
 
 func newSummary(to proxy.Recorder) *summary {
-	return &summary{to: to, allowed: map[string]int{}, refused: map[refusedKey]*refusedCount{}, failed: map[string]int{}}
+	return &summary{to: to, refused: map[refusedKey]*refusedCount{}, failed: map[string]int{}}
 }
 
 var _ proxy.Recorder = (*summary)(nil)
@@ -63,14 +62,11 @@ func (s *summary) count(ev *audit.Event) {
 	defer s.mu.Unlock()
 	switch ev.Name {
 	case audit.RequestDecision, audit.TunnelDecision:
-		what, fix := target(ev)
 		if ev.Decision.Effect == "allow" || ev.Decision.Effect == "respond" {
 			s.n.allow++
-			if len(s.allowed) < maxKinds || s.allowed[what] > 0 {
-				s.allowed[what]++
-			}
 			return
 		}
+		what, fix := target(ev)
 		s.refuse(what, ev.Decision.Code, ev.Decision.Public, fix, 1)
 	case audit.RequestComplete, audit.TunnelClose:
 		if ev.Result != nil && ev.Result.ErrorType != "" && ev.Result.Source != "upstream" && ev.Result.ErrorType != "canceled" && ev.Result.ErrorType != "client_gone" {
