@@ -19,7 +19,7 @@ type segment struct {
 	name   string
 	off    int64 // of what was written whole
 	synced int64 // of what is durable
-	failed bool // nothing more is written to it
+	failed bool  // nothing more is written to it
 }
 
 const (

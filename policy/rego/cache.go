@@ -4,7 +4,6 @@ import (
 	"sync"
 
 	"sallyport/policy"
-	"sallyport/sandbox"
 )
 
 // cacheBytes is how much of keys each of the two generations of a cache holds;
@@ -23,11 +22,11 @@ type cache struct {
 	size     int
 }
 
-// A cached decision is not changed by anybody. The sandbox stays, since its
-// address is in the key.
+// A cached decision is not changed by anybody. Its sandbox stays, so that the
+// address in the key is given to no other.
 type cached struct {
 	decision *policy.Decision
-	sandbox  *sandbox.Sandbox
+	sandbox  any
 }
 
 func newCache() *cache { return &cache{now: map[string]cached{}} }
@@ -47,11 +46,11 @@ func (c *cache) get(key []byte) *policy.Decision {
 	return &d
 }
 
-func (c *cache) put(key []byte, d *policy.Decision, sb *sandbox.Sandbox) {
+func (c *cache) put(key []byte, d *policy.Decision, sandbox any) {
 	kept := *d
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.keep(string(key), cached{&kept, sb})
+	c.keep(string(key), cached{&kept, sandbox})
 }
 
 func (c *cache) keep(key string, e cached) {
