@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -116,9 +117,9 @@ func (c encoder) yes(k string, v bool) {
 
 // encode writes an event as one line without its end.
 func encode(dst []byte, ev *Event, p place, service string) []byte {
-	w := &lineWriter{dst}
-	l := zerolog.New(w)
-	e := l.Log()
+	w := writers.Get().(*lineWriter)
+	w.b = dst
+	e := w.log.Log()
 	c := encoder{e, p.max}
 	if p.max == 0 {
 		c.max = maxField
@@ -164,7 +165,10 @@ func encode(dst []byte, ev *Event, p place, service string) []byte {
 	c.result(ev.Result)
 	c.rest(ev)
 	e.Send()
-	return w.b
+	out := w.b
+	w.b = nil
+	writers.Put(w)
+	return out
 }
 
 func outcome(ev *Event) string {
@@ -234,13 +238,18 @@ func (c encoder) server(s *Server) {
 	}
 	c.addr("network.peer", s.Address)
 	c.str("server.binding", s.Binding)
-	var denied []string
+	var denied, passed []string
 	for _, j := range s.Judged {
-		if !j.OK {
-			denied = append(denied, j.Address.String()+" "+j.Class)
+		if t := j.Address.String() + " " + j.Class; j.OK {
+			passed = append(passed, t)
+		} else {
+			denied = append(denied, t)
 		}
 	}
-	c.strs("address.denied", denied)
+	if len(denied) > 0 { // otherwise the peer says it
+		c.strs("address.denied", denied)
+		c.strs("address.passed", passed)
+	}
 	c.tls("upstream.tls", s.TLS)
 }
 
@@ -331,7 +340,16 @@ func (c encoder) rest(ev *Event) {
 }
 
 // lineWriter takes the one write of a zerolog event.
-type lineWriter struct{ b []byte }
+type lineWriter struct {
+	b   []byte
+	log zerolog.Logger
+}
+
+var writers = sync.Pool{New: func() any {
+	w := &lineWriter{}
+	w.log = zerolog.New(w)
+	return w
+}}
 
 func (w *lineWriter) Write(p []byte) (int, error) {
 	w.b = escape(w.b, bytes.TrimRight(p, "\n"))

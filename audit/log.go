@@ -291,7 +291,7 @@ func (l *Log) group(first *pending) {
 	}
 	add()
 	take(first)
-	for tries := 0; tries < 2 && len(evs) < batchRecords; { // once more for those who are about to
+	for tries := 0; tries < 16 && len(evs) < batchRecords; { // once more for those who are about to
 		select {
 		case p := <-l.in:
 			take(p)
@@ -459,7 +459,9 @@ func (l *Log) filtered(dst []byte, ev *Event, p place) []byte {
 
 func (l *Log) chain(line []byte) {
 	sum := sha256.Sum256(line)
-	l.prev = hex.EncodeToString(sum[:])
+	var text [2 * sha256.Size]byte
+	hex.Encode(text[:], sum[:])
+	l.prev = string(text[:])
 	l.seq++
 }
 

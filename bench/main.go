@@ -24,9 +24,9 @@ type scenario struct {
 }
 
 var scenarios = []scenario{
-	{"plain", "http", false, 16, 2.0},
-	{"intercepted-h1", "https", false, 16, 1.8},
-	{"intercepted-h2", "https", true, 16, 2.0},
+	{"plain", "http", false, 64, 2.0},
+	{"intercepted-h1", "https", false, 64, 1.8},
+	{"intercepted-h2", "https", true, 64, 2.0},
 }
 
 // Options are what the flags say.

@@ -85,11 +85,13 @@ func (s *Store) learn(b *Binding, secret Secret, version string) *patterns {
 // Grant fetches the credentials that were asked for, if all of them are bound to
 // where the request goes.
 func (s *Store) Grant(ctx context.Context, t Target, names []string) (*Grant, error) {
-	names = slices.Clone(names)
-	slices.Sort(names)
-	names = slices.Compact(names)
+	if len(names) > 1 {
+		names = slices.Clone(names)
+		slices.Sort(names)
+		names = slices.Compact(names)
+	}
 	g := &Grant{store: s, target: t}
-	places := map[string]string{}
+	places := make(map[string]string, len(names))
 	for _, n := range names {
 		i := slices.IndexFunc(s.bindings, func(b Binding) bool { return b.Name == n })
 		if i < 0 {
@@ -111,17 +113,17 @@ func (s *Store) Grant(ctx context.Context, t Target, names []string) (*Grant, er
 		g.items = append(g.items, item{b, secret, version})
 		g.patterns = append(g.patterns, s.learn(b, secret, version))
 	}
+	if len(g.patterns) == 1 {
+		g.find = g.patterns[0]
+		return g, nil
+	}
 	var all []pattern
 	s.mu.Lock()
 	for _, n := range names {
 		all = append(all, s.live[n].all...)
 	}
 	s.mu.Unlock()
-	if len(g.patterns) == 1 {
-		g.find = g.patterns[0]
-	} else {
-		g.find = compile(all)
-	}
+	g.find = compile(all)
 	return g, nil
 }
 

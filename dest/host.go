@@ -54,9 +54,16 @@ func ParseHost(s string) (Host, error) {
 // lowerASCII lowers A to Z and nothing else: Unicode's mapping would make ASCII
 // of the Kelvin sign and the dotted capital I, and so another name.
 func lowerASCII(s string) string {
+	i := 0
+	for i < len(s) && (s[i] < 'A' || s[i] > 'Z') {
+		i++
+	}
+	if i == len(s) {
+		return s
+	}
 	b := []byte(s)
-	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
+	for ; i < len(b); i++ {
+		if c := b[i]; 'A' <= c && c <= 'Z' {
 			b[i] = c + ('a' - 'A')
 		}
 	}

@@ -182,9 +182,11 @@ func (x *exchange) complete() {
 		return
 	}
 	x.recorded = true
-	ev := x.flow.event(audit.RequestComplete)
-	ev.Of = x.id
-	ev.Request = x.requestRecord()
+	// What was asked, and on which connection, stands in the decision.
+	ev := x.gate.event(audit.RequestComplete)
+	ev.Of, ev.Sandbox.Labels = x.id, nil
+	ev.Connection.ID = x.flow.id
+	ev.Request = &audit.Request{Method: x.r.Method, Scheme: x.scheme, Host: x.target.Host().String(), Port: x.target.Port(), Path: x.facts.PathRaw, Size: -1}
 	if x.dial != nil {
 		name := ""
 		if x.binding {

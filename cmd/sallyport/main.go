@@ -51,9 +51,9 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
-// gcPercent lets garbage grow to three times what lives, which is some 20 MB: a
+// gcPercent lets garbage grow to four times what lives, which is some 20 MB: a
 // proxy makes much and keeps little.
-const gcPercent = 300
+const gcPercent = 400
 
 // codeFailed is what every failure of sallyport itself exits with.
 const codeFailed = 125

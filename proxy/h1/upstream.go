@@ -70,6 +70,14 @@ func (u *Upstream) Read(p []byte) (int, error) {
 		case !expect:
 			return n, err
 		}
+		if len(u.buf) == 0 { // nearly always the whole head comes at once
+			if ok, e := u.whole(p[:n]); e != nil {
+				u.err = e
+				continue
+			} else if ok {
+				return n, err
+			}
+		}
 		u.buf = append(u.buf, p[:n]...)
 		if err != nil && len(u.buf) > 0 && errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
@@ -85,6 +93,23 @@ func (u *Upstream) Read(p []byte) (int, error) {
 			}
 		}
 	}
+}
+
+// whole reports whether what came is the head that counts and what follows it.
+func (u *Upstream) whole(b []byte) (bool, *Error) {
+	end := headEnd(b)
+	if end < 0 {
+		return false, nil
+	}
+	status, err := checkResponse(b[:end])
+	if err != nil || status < 200 {
+		return false, err
+	}
+	u.seen = 0
+	u.mu.Lock()
+	u.expect = false
+	u.mu.Unlock()
+	return true, nil
 }
 
 // heads checks the heads that are whole and passes them on, informational ones
