@@ -32,9 +32,23 @@ import (
 	"sallyport/sandbox/netns"
 )
 
-// runSandbox is one run from its parts to its exit code.
+// runSandbox is one run from its parts to its exit code. The namespaces are made
+// while the policy is compiled; nothing runs in them before all is ready.
 func runSandbox(ctx context.Context, o *runOptions) error {
 	log := newLogger()
+	issuer, err := leaf.New(leaf.Options{CommonName: "sallyport run"})
+	if err != nil {
+		return err
+	}
+	if o.auditDir, err = runDir(o); err != nil {
+		return err
+	}
+	spec, err := o.spec(issuer.CAPEM())
+	if err != nil {
+		return err
+	}
+	coming := begin(ctx, spec)
+	defer coming.abandon()
 	pol, err := loadPolicy(ctx, o)
 	if err != nil {
 		return err
@@ -43,18 +57,11 @@ func runSandbox(ctx context.Context, o *runOptions) error {
 	if err != nil {
 		return err
 	}
-	if o.auditDir, err = runDir(o); err != nil {
-		return err
-	}
 	records, err := audit.Open(o.auditDir, audit.Options{Service: version(), Filter: store.Redact})
 	if err != nil {
 		return err
 	}
 	defer records.Close()
-	issuer, err := leaf.New(leaf.Options{CommonName: "sallyport run"})
-	if err != nil {
-		return err
-	}
 	sum := newSummary(records)
 	srv, err := proxy.New(proxy.Config{Policy: pol, Audit: sum, Credentials: store, Issuer: issuer, Resolver: resolver(o.resolve),
 		AllowPrivate: o.allowPrivate, UpstreamRoots: o.roots, Log: log})
@@ -66,14 +73,10 @@ func runSandbox(ctx context.Context, o *runOptions) error {
 	if err != nil {
 		return err
 	}
-	spec, err := o.spec(issuer.CAPEM())
-	if err != nil {
-		return err
-	}
 	if _, err := records.Record(ctx, started(o, pol)); err != nil {
 		return err
 	}
-	box, err := netns.Start(ctx, spec)
+	box, err := coming.take()
 	if err != nil {
 		return err
 	}
@@ -109,6 +112,42 @@ func runSandbox(ctx context.Context, o *runOptions) error {
 		return &exitError{code: exit.Code}
 	}
 	return cerr
+}
+
+// A coming is a sandbox that is being made.
+type coming struct {
+	done  chan struct{}
+	taken bool
+	box   *netns.Sandbox
+	err   error
+}
+
+func begin(ctx context.Context, spec netns.Spec) *coming {
+	c := &coming{done: make(chan struct{})}
+	go func() {
+		defer close(c.done)
+		c.box, c.err = netns.Start(ctx, spec)
+	}()
+	return c
+}
+
+// take waits for the sandbox, which is the caller's from then on.
+func (c *coming) take() (*netns.Sandbox, error) {
+	<-c.done
+	c.taken = true
+	return c.box, c.err
+}
+
+// abandon ends what nobody took.
+func (c *coming) abandon() {
+	if c.taken {
+		return
+	}
+	if box, err := c.take(); err == nil {
+		box.Kill()
+		box.Wait()
+		box.Close()
+	}
 }
 
 func newLogger() zerolog.Logger {

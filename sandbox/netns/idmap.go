@@ -10,9 +10,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// idmapped clones what is at path so that the workload is its owner: what it
+// ids are whose something is.
+type ids struct{ uid, gid int }
+
+// idmaps are the user namespaces that map the owners of what is shown to the
+// workload.
+type idmaps map[ids]*os.File
+
+func (m idmaps) close() {
+	for _, f := range m {
+		_ = f.Close()
+	}
+}
+
+// mapped clones what is at path so that the workload is its owner: what it
 // writes there belongs to the owner outside.
-func idmapped(path string, uid, gid int, attr uint64) (*os.File, error) {
+func (m idmaps) mapped(path string, uid, gid int, attr uint64) (*os.File, error) {
 	st, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -30,12 +43,11 @@ func idmapped(path string, uid, gid int, attr uint64) (*os.File, error) {
 	if int(owner.Uid) == uid && int(owner.Gid) == gid {
 		return f, nil
 	}
-	ns, err := mapping(int(owner.Uid), int(owner.Gid), uid, gid)
+	ns, err := m.mapping(ids{int(owner.Uid), int(owner.Gid)}, ids{uid, gid})
 	if err != nil {
 		_ = f.Close()
 		return nil, err
 	}
-	defer ns.Close()
 	err = unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(ns.Fd())})
 	if err != nil {
 		_ = f.Close()
@@ -48,8 +60,12 @@ func idmapped(path string, uid, gid int, attr uint64) (*os.File, error) {
 const hiddenPause = "__sandbox-pause"
 
 // mapping makes a user namespace in which the ids on the disk are those of the
-// workload.
-func mapping(diskUID, diskGID, uid, gid int) (*os.File, error) {
+// workload, or returns the one that was made before. The process that it is made
+// with ends at once: the descriptor keeps it.
+func (m idmaps) mapping(disk ids, to ids) (*os.File, error) {
+	if f := m[disk]; f != nil {
+		return f, nil
+	}
 	cmd := exec.Command("/proc/self/exe", hiddenPause)
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -57,16 +73,21 @@ func mapping(diskUID, diskGID, uid, gid int) (*os.File, error) {
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: diskUID, HostID: uid, Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: diskGID, HostID: gid, Size: 1}},
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: disk.uid, HostID: to.uid, Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: disk.gid, HostID: to.gid, Size: 1}},
 	}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("a user namespace for the mapping: %w", err)
 	}
 	f, err := os.Open(fmt.Sprintf("/proc/%d/ns/user", cmd.Process.Pid))
+	_ = cmd.Process.Kill()
 	_ = in.Close()
 	_ = cmd.Wait()
-	return f, err
+	if err != nil {
+		return nil, err
+	}
+	m[disk] = f
+	return f, nil
 }
 
 func pause() { _, _ = io.Copy(io.Discard, os.Stdin) }

@@ -51,6 +51,9 @@ func initMain() int {
 		fmt.Fprintln(os.Stderr, "sallyport: this argument is not for people")
 		return codeSetup
 	}
+	if err := o.takeTrees(sock); err != nil {
+		return sorry(sock, codeSetup, err)
+	}
 	if err := unix.CloseRange(orderSocket, 1<<31-1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return sorry(sock, codeSetup, fmt.Errorf("close_range: %w", err))
 	}

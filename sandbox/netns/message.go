@@ -20,10 +20,9 @@ type order struct {
 	Spec
 	Resolv   []byte
 	Hosts    []byte
-	Bundle   []byte
 	Terminal bool
 	Hidden   []string // inside
-	Trees    []tree   // whose descriptors the init inherits, from number firstTree on
+	Trees    []tree
 	Rows     uint16
 	Cols     uint16
 }
@@ -32,12 +31,12 @@ type order struct {
 type tree struct {
 	Source, Target string
 	Writable       bool
-	Passed         bool // as a descriptor
+	Passed         bool // as a descriptor, behind the order
+	fd             int
 }
 
 const (
 	orderSocket = 3
-	firstTree   = 4
 	maxMessage  = 16 << 20
 )
 
@@ -92,7 +91,7 @@ func receiveFiles(sock *os.File, n int) ([]int, error) {
 		}
 		msgs, err := unix.ParseSocketControlMessage(oob[:oobn])
 		if err != nil || len(msgs) != 1 || flags&unix.MSG_CTRUNC != 0 {
-			return nil, fmt.Errorf("the init passed no sockets (%v)", err)
+			return nil, fmt.Errorf("no descriptors came (%v)", err)
 		}
 		fds, err := unix.ParseUnixRights(&msgs[0])
 		if err != nil {
@@ -102,8 +101,31 @@ func receiveFiles(sock *os.File, n int) ([]int, error) {
 			for _, fd := range fds {
 				_ = unix.Close(fd)
 			}
-			return nil, fmt.Errorf("the init passed %d sockets instead of %d", len(fds), n)
+			return nil, fmt.Errorf("%d descriptors came instead of %d", len(fds), n)
 		}
 		return fds, nil
 	}
+}
+
+// takeTrees takes the descriptors of the trees that the parent cloned.
+func (o *order) takeTrees(sock *os.File) error {
+	n := 0
+	for _, t := range o.Trees {
+		if t.Passed {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	fds, err := receiveFiles(sock, n)
+	if err != nil {
+		return err
+	}
+	for i := range o.Trees {
+		if t := &o.Trees[i]; t.Passed {
+			t.fd, fds = fds[0], fds[1:]
+		}
+	}
+	return nil
 }

@@ -35,30 +35,31 @@ type Sandbox struct {
 // Start makes the namespaces and the sockets. The command does not run before Go.
 func Start(ctx context.Context, spec Spec) (*Sandbox, error) {
 	s := &Sandbox{spec: spec, done: make(chan struct{})}
-	o, files, err := s.order()
-	defer func() {
-		for _, f := range files {
-			_ = f.Close()
-		}
-	}()
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
-	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
 	s.sock = os.NewFile(uintptr(pair[0]), "order")
 	theirs := os.NewFile(uintptr(pair[1]), "order")
-	if s.io, err = newRelay(spec, o.Terminal); err != nil {
+	defer theirs.Close()
+	if s.io, err = newRelay(spec, s.terminal()); err != nil {
 		return nil, err
 	}
-	if err := s.spawn(append([]*os.File{theirs}, files...)); err != nil {
+	if err := s.spawn(theirs); err != nil {
 		s.io.close()
 		return nil, fmt.Errorf("%w: %w%s", ErrSetup, err, advice(err))
 	}
 	_ = theirs.Close()
-	if err := s.shake(o); err != nil {
+	o, files, err := s.order() // while the init gets on its feet
+	defer func() {
+		for _, f := range files {
+			_ = f.Close()
+		}
+	}()
+	if err == nil {
+		err = s.shake(o, files)
+	}
+	if err != nil {
 		s.Kill()
 		<-s.done
 		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
@@ -78,11 +79,11 @@ func advice(err error) string {
 
 // spawn starts the init. The thread that starts it stays, since its end would be
 // taken for the parent's.
-func (s *Sandbox) spawn(files []*os.File) error {
+func (s *Sandbox) spawn(sock *os.File) error {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Args = []string{"sallyport", hiddenInit}
 	cmd.Env = []string{}
-	cmd.ExtraFiles = files
+	cmd.ExtraFiles = []*os.File{sock}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.io.in, s.io.out, s.io.err
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS | unix.CLONE_NEWCGROUP,
@@ -111,10 +112,19 @@ func (s *Sandbox) spawn(files []*os.File) error {
 	return <-started
 }
 
-// shake gives the order and takes the sockets.
-func (s *Sandbox) shake(o *order) error {
+// shake gives the order with what it shows, and takes the sockets.
+func (s *Sandbox) shake(o *order, files []*os.File) error {
 	if err := send(s.sock, o); err != nil {
 		return err
+	}
+	var fds []int
+	for _, f := range files {
+		fds = append(fds, int(f.Fd()))
+	}
+	if len(fds) > 0 {
+		if err := sendFiles(s.sock, fds); err != nil {
+			return fmt.Errorf("passing what is shown: %w", err)
+		}
 	}
 	var a answer
 	if err := receive(s.sock, &a); err != nil {
@@ -189,20 +199,11 @@ func (s *Sandbox) order() (*order, []*os.File, error) {
 	spec := s.spec
 	o := &order{Spec: spec, Hosts: []byte("127.0.0.1 localhost sandbox\n::1 localhost sandbox\n"), Resolv: []byte("nameserver 198.18.0.1\noptions ndots:1 timeout:5\n")}
 	o.Stdin, o.Stdout, o.Stderr = nil, nil, nil
-	if isTerminal(spec.Stdin) && isTerminal(spec.Stdout) {
+	if s.terminal() {
 		o.Terminal = true
 		if w, h, err := term.GetSize(int(spec.Stdout.Fd())); err == nil {
 			o.Rows, o.Cols = uint16(h), uint16(w)
 		}
-	}
-	if spec.CA != nil {
-		for _, b := range bundles {
-			if text, err := os.ReadFile(b); err == nil {
-				o.Bundle = append(text, '\n')
-				break
-			}
-		}
-		o.Bundle = append(o.Bundle, spec.CA...)
 	}
 	if dir, shown := workDir(spec); shown {
 		o.Trees = append(o.Trees, tree{Source: dir, Target: dir, Writable: true})
@@ -218,13 +219,15 @@ func (s *Sandbox) order() (*order, []*os.File, error) {
 	// As root the workload is somebody else: what it may write is given to it.
 	var files []*os.File
 	if os.Getuid() == 0 {
+		ids := idmaps{}
+		defer ids.close()
 		for i := range o.Trees {
 			t := &o.Trees[i]
 			attr := uint64(readOnly)
 			if t.Writable {
 				attr = guarded
 			}
-			f, err := idmapped(t.Source, spec.UID, spec.GID, attr)
+			f, err := ids.mapped(t.Source, spec.UID, spec.GID, attr)
 			if err != nil {
 				return nil, files, err
 			}
@@ -234,6 +237,8 @@ func (s *Sandbox) order() (*order, []*os.File, error) {
 	}
 	return o, files, nil
 }
+
+func (s *Sandbox) terminal() bool { return isTerminal(s.spec.Stdin) && isTerminal(s.spec.Stdout) }
 
 func isTerminal(f *os.File) bool { return f != nil && term.IsTerminal(int(f.Fd())) }
 

@@ -73,13 +73,13 @@ func view(o *order) (ptmx *os.File, err error) {
 			}
 		}
 	}
-	for i, t := range o.Trees {
+	for _, t := range o.Trees {
 		if t.Passed {
-			st, err := os.Stat(fmt.Sprintf("/proc/self/fd/%d", firstTree+i))
+			st, err := os.Stat(fmt.Sprintf("/proc/self/fd/%d", t.fd))
 			if err != nil {
 				return nil, err
 			}
-			parts = append(parts, part{firstTree + i, t.Target, st.IsDir()})
+			parts = append(parts, part{t.fd, t.Target, st.IsDir()})
 			continue
 		}
 		attr := uint64(readOnly)
@@ -198,7 +198,7 @@ func writeStash(dir string, o *order) error {
 	}
 	files := map[string][]byte{"resolv.conf": o.Resolv, "hosts": o.Hosts, "empty": nil}
 	if o.CA != nil {
-		files["ca.pem"], files["ca-bundle.pem"] = o.CA, o.Bundle
+		files["ca.pem"], files["ca-bundle.pem"] = o.CA, bundle(o.CA)
 	}
 	for name, b := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), b, 0o444); err != nil {
@@ -209,6 +209,17 @@ func writeStash(dir string, o *order) error {
 		return err
 	}
 	return unix.MountSetattr(unix.AT_FDCWD, dir, 0, &unix.MountAttr{Attr_set: readOnly | unix.MOUNT_ATTR_NOEXEC})
+}
+
+// bundle is the system's certificates, as the workload may read them, and ours.
+func bundle(ca []byte) (out []byte) {
+	for _, b := range bundles {
+		if text, err := os.ReadFile(b); err == nil {
+			out = append(text, '\n')
+			break
+		}
+	}
+	return append(out, ca...)
 }
 
 func writeHome(home string, files map[string][]byte) error {
