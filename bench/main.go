@@ -25,8 +25,11 @@ type scenario struct {
 
 var scenarios = []scenario{
 	{"plain", "http", false, 64, 2.0},
+	{"plain-16", "http", false, 16, 2.0},
 	{"intercepted-h1", "https", false, 64, 1.8},
+	{"intercepted-h1-16", "https", false, 16, 1.8},
 	{"intercepted-h2", "https", true, 64, 2.0},
+	{"intercepted-h2-16", "https", true, 16, 2.0},
 }
 
 // Options are what the flags say.
@@ -78,7 +81,7 @@ func measure(ctx context.Context, o options) error {
 	_ = os.Chmod(dir, 0o755)
 	var bench strings.Builder
 	var missed []error
-	fmt.Printf("%-16s %12s %12s %8s %15s %8s\n", "scenario", "floor µs", "gate µs", "ratio", "of the rounds", "target")
+	fmt.Printf("%-18s %12s %12s %8s %15s %8s\n", "scenario", "floor µs", "gate µs", "ratio", "of the rounds", "target")
 	for _, s := range scenarios {
 		if !strings.Contains(s.name, o.only) {
 			continue
@@ -87,7 +90,7 @@ func measure(ctx context.Context, o options) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
-		fmt.Printf("%-16s %12.1f %12.1f %8.2f %7.2f to %4.2f %8.2f\n", s.name, median(r.floor), median(r.gate), median(r.ratios()), least(r.ratios()), most(r.ratios()), s.target)
+		fmt.Printf("%-18s %12.1f %12.1f %8.2f %7.2f to %4.2f %8.2f\n", s.name, median(r.floor), median(r.gate), median(r.ratios()), least(r.ratios()), most(r.ratios()), s.target)
 		for i := range r.floor {
 			fmt.Fprintf(&bench, "BenchmarkCPU/%s/proxy=floor 1 %.0f ns/op\nBenchmarkCPU/%s/proxy=gate 1 %.0f ns/op\n", s.name, 1000*r.floor[i], s.name, 1000*r.gate[i])
 		}
