@@ -57,6 +57,7 @@ func TestImports(t *testing.T) {
 		"origin/world":     {}, // namespaces for tests
 		"sandbox":          {"dest"},
 		"sandbox/netns":    {}, // takes and gives descriptors, and knows no sandbox's name
+		"sandbox/trust":    {},
 		"credentials":      {"dest"},
 		"credentials/env":  {"credentials"},
 		"credentials/file": {"credentials"},

@@ -18,6 +18,7 @@ require (
 	golang.org/x/sync v0.25.0 // one certificate for many that ask at once
 	golang.org/x/sys v0.50.0 // namespaces, mounts, seccomp, capabilities
 	golang.org/x/term v0.48.0 // the terminal of an interactive command
+	software.sslmate.com/src/go-pkcs12 v0.7.4 // a trust store for Java
 )
 
 require (

@@ -60,13 +60,13 @@ func (s *segment) write(b []byte) error {
 }
 
 // sync makes what was written durable. After one that failed nobody can say what
-// is on the disk, and the kernel forgets that it failed: the segment is given up.
+// is on the disk, and the kernel forgets that it failed: the caller gives the
+// segment up.
 func (s *segment) sync(sync func(*os.File) error) error {
 	if s.synced == s.off {
 		return nil
 	}
 	if err := sync(s.f); err != nil {
-		s.failed = true
 		return fmt.Errorf("sync %s: %w", s.name, err)
 	}
 	s.synced = s.off

@@ -110,7 +110,7 @@ var mutants = []mutant{
 
 	// Faults and the log.
 	{[]int{147}, "proxy/exchange.go", "p := recover()\n", "var p any\n", "proxy", "TestPanic"},
-	{[]int{151}, "audit/segment.go", "s.failed = true\n\t\treturn fmt.Errorf(\"sync %s", "return fmt.Errorf(\"sync %s", "audit", "TestSyncFails"},
+	{[]int{151}, "audit/log.go", "l.seg.failed = true\n\tif n :=", "if n :=", "audit", "TestSyncFails"},
 	{[]int{152}, "audit/encode.go", "|| !json.Valid(d.Input):", "|| !json.Valid(d.Input) && false:", "audit", "TestInjection"},
 	{[]int{154}, "proxy/record.go", "return refuse(http.StatusServiceUnavailable, \"audit_unavailable\"", "return nil\n\t}\n\tif false {\n\t\tvar err error\n\t\treturn refuse(http.StatusServiceUnavailable, \"audit_unavailable\"", e2e, "TestAuditUnavailable"},
 	{[]int{155}, "audit/segment.go", "return err == nil && os.SameFile(mine, there) && there.Size() >= s.off", "return err == nil && mine != nil && there != nil", "audit", "TestUnlinkedAndReplaced"},

@@ -21,6 +21,10 @@ need openssl openssl
 need setpriv util-linux
 need nc netcat-openbsd
 need script bsdutils
+need javac default-jdk-headless
+need sqlite3 sqlite3
+need certutil libnss3-tools
+need chromium chromium
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing="$missing ca-certificates"
 [ -z "$missing" ] && exit 0
 line="apt-get install -y --no-install-recommends$missing"

@@ -81,10 +81,19 @@ func main() {
 }
 `
 
+const javaClient = `import java.net.URI; import java.net.http.*;
+
+class Get {
+	public static void main(String[] args) throws Exception {
+		System.out.println(HttpClient.newHttpClient().send(HttpRequest.newBuilder(URI.create(args[0])).build(), HttpResponse.BodyHandlers.ofString()).body());
+	}
+}
+`
+
 // Clients as they are, allowed and refused; a refusal is understood from what
 // the client itself writes.
 func TestClients(t *testing.T) {
-	for name, pkg := range map[string]string{"curl": "curl", "node": "nodejs", "npm": "npm", "python3": "python3"} {
+	for name, pkg := range map[string]string{"curl": "curl", "node": "nodejs", "npm": "npm", "python3": "python3", "javac": "default-jdk-headless", "chromium": "chromium"} {
 		tool(t, name, pkg)
 	}
 	client := filepath.Join(filepath.Dir(binary), "goclient")
@@ -113,9 +122,14 @@ func TestClients(t *testing.T) {
 			"python":   {"/usr/bin/python3 -c \"import urllib.request as u, urllib.error\ntry: print(u.urlopen('$U/x').read().decode())\nexcept urllib.error.HTTPError as e: print(e.read().decode())\"", "hello HTTP/", refused},
 			"node":     {"node -e \"fetch('$U/x').then(r => r.text()).then(console.log)\"", "hello HTTP/", refused},
 			"go":       {"./goclient $U/x", "hello HTTP/", refused},
+			"java":     {"java -XX:+UseSerialGC Get.java $U/x", "hello HTTP/", refused},
+			"chromium": {"chromium --headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --disable-sync --dump-dom $U/x", "hello HTTP/", refused},
 		} {
 			t.Run(name, func(t *testing.T) {
 				p.t = t
+				if err := os.WriteFile(filepath.Join(p.dir, "Get.java"), []byte(javaClient), 0o644); err != nil {
+					t.Fatal(err)
+				}
 				b, err := os.ReadFile(client)
 				if err != nil {
 					t.Fatal(err)

@@ -12,9 +12,12 @@ var inherited = []string{"PATH", "HOME", "LANG", "LANGUAGE", "TERM", "COLORTERM"
 // trustVariables name the CA for runtimes that do not read the system's store.
 var trustVariables = []string{"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "AWS_CA_BUNDLE", "PIP_CERT", "CARGO_HTTP_CAINFO"}
 
+// trusted are the places of the CA inside; empty ones do not exist.
+type trusted struct{ bundle, ca, java string }
+
 // environment makes what the workload sees: an allow-list, what --env names,
 // the CA, and never a variable that a credential is read from.
-func environment(host, names []string, all bool, secrets []string, bundle, ca string) ([]string, error) {
+func environment(host, names []string, all bool, secrets []string, at trusted) ([]string, error) {
 	vars := map[string]string{}
 	order := []string{}
 	set := func(k, v string) {
@@ -34,12 +37,15 @@ func environment(host, names []string, all bool, secrets []string, bundle, ca st
 			set(k, v)
 		}
 	}
-	if bundle != "" {
+	if at.bundle != "" {
 		for _, k := range trustVariables {
-			set(k, bundle)
+			set(k, at.bundle)
 		}
-		set("NODE_EXTRA_CA_CERTS", ca)
-		set("DENO_CERT", ca)
+		set("NODE_EXTRA_CA_CERTS", at.ca)
+		set("DENO_CERT", at.ca)
+	}
+	if at.java != "" {
+		set("JAVA_TOOL_OPTIONS", strings.TrimSpace(vars["JAVA_TOOL_OPTIONS"]+" -Djavax.net.ssl.trustStore="+at.java+" -Djavax.net.ssl.trustStoreType=PKCS12"))
 	}
 	for _, n := range names {
 		k, v, ok := strings.Cut(n, "=")

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"os/signal"
 	"os/user"
 	"path/filepath"
@@ -30,6 +31,7 @@ import (
 	"sallyport/proxy/leaf"
 	"sallyport/sandbox"
 	"sallyport/sandbox/netns"
+	"sallyport/sandbox/trust"
 )
 
 // runSandbox is one run from its parts to its exit code. The namespaces are made
@@ -291,14 +293,13 @@ func (o *runOptions) spec(ca []byte) (netns.Spec, error) {
 	if s.UID, s.GID, err = workloadUser(o.user); err != nil {
 		return s, err
 	}
+	var at trusted
 	if !o.noCA {
-		s.CA = ca
+		if at, err = trustCA(&s, ca); err != nil {
+			return s, err
+		}
 	}
-	bundle, caFile := netns.BundleFile, netns.CAFile
-	if o.noCA {
-		bundle, caFile = "", ""
-	}
-	if s.Env, err = environment(os.Environ(), o.env, o.envAll, o.secretVars, bundle, caFile); err != nil {
+	if s.Env, err = environment(os.Environ(), o.env, o.envAll, o.secretVars, at); err != nil {
 		return s, err
 	}
 	if !slices.ContainsFunc(s.Env, func(kv string) bool { return strings.HasPrefix(kv, "HOME=") }) {
@@ -313,6 +314,23 @@ func (o *runOptions) spec(ca []byte) (netns.Spec, error) {
 	}
 	s.Hide, err = o.hide()
 	return s, err
+}
+
+// trustCA makes the CA trusted inside: where the system looks, where Chromium
+// does, and where Java does if there is one.
+func trustCA(s *netns.Spec, ca []byte) (trusted, error) {
+	at := trusted{bundle: netns.BundleFile, ca: netns.CAFile}
+	s.CA = ca
+	nss, err := trust.NSS(ca)
+	if err != nil {
+		return at, fmt.Errorf("a store for NSS: %w", err)
+	}
+	s.HomeFiles = map[string][]byte{filepath.Join(".pki", "nssdb", trust.NSSFile): nss}
+	if _, err := exec.LookPath("java"); err == nil {
+		s.JavaStore = func() ([]byte, error) { return trust.Java(netns.Bundle(ca)) }
+		at.java = netns.JavaStoreFile
+	}
+	return at, nil
 }
 
 // hide are the paths that no sandbox sees, wherever they are.

@@ -20,6 +20,7 @@ type order struct {
 	Spec
 	Resolv   []byte
 	Hosts    []byte
+	Java     []byte
 	Terminal bool
 	Hidden   []string // inside
 	Trees    []tree

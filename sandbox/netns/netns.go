@@ -20,9 +20,12 @@ type Spec struct {
 	// for anybody else they are the caller's own.
 	UID, GID int
 	// CA is put behind the system's certificates; nil leaves those as they are.
-	CA     []byte
-	Mounts []Mount
-	Hide   []string // paths of the host that are never shown, wherever they are
+	CA []byte
+	// JavaStore makes what is shown at JavaStoreFile, while the sandbox starts; nil
+	// is none.
+	JavaStore func() ([]byte, error) `json:"-"`
+	Mounts    []Mount
+	Hide      []string // paths of the host that are never shown, wherever they are
 	// Nested lets the workload make user and network namespaces of its own.
 	Nested bool
 	// HomeFiles are put into the fresh home, by path relative to it.
@@ -39,9 +42,10 @@ type Mount struct {
 
 // Places inside.
 const (
-	trustDir   = "/run/sallyport"
-	CAFile     = trustDir + "/ca.pem"        // the CA alone
-	BundleFile = trustDir + "/ca-bundle.pem" // the system's certificates and the CA
+	trustDir      = "/run/sallyport"
+	CAFile        = trustDir + "/ca.pem"        // the CA alone
+	BundleFile    = trustDir + "/ca-bundle.pem" // the system's certificates and the CA
+	JavaStoreFile = trustDir + "/ca-bundle.p12" // the same for Java
 	// ExplicitProxy is where tools that insist on a proxy find one.
 	ExplicitProxy = "127.0.0.1:3128"
 )

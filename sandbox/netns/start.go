@@ -205,6 +205,12 @@ func (s *Sandbox) order() (*order, []*os.File, error) {
 			o.Rows, o.Cols = uint16(h), uint16(w)
 		}
 	}
+	if spec.JavaStore != nil {
+		var err error
+		if o.Java, err = spec.JavaStore(); err != nil {
+			return nil, nil, err
+		}
+	}
 	if dir, shown := workDir(spec); shown {
 		o.Trees = append(o.Trees, tree{Source: dir, Target: dir, Writable: true})
 		o.Dir = dir

@@ -198,7 +198,10 @@ func writeStash(dir string, o *order) error {
 	}
 	files := map[string][]byte{"resolv.conf": o.Resolv, "hosts": o.Hosts, "empty": nil}
 	if o.CA != nil {
-		files["ca.pem"], files["ca-bundle.pem"] = o.CA, bundle(o.CA)
+		files["ca.pem"], files["ca-bundle.pem"] = o.CA, Bundle(o.CA)
+	}
+	if o.Java != nil {
+		files[filepath.Base(JavaStoreFile)] = o.Java
 	}
 	for name, b := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), b, 0o444); err != nil {
@@ -211,8 +214,8 @@ func writeStash(dir string, o *order) error {
 	return unix.MountSetattr(unix.AT_FDCWD, dir, 0, &unix.MountAttr{Attr_set: readOnly | unix.MOUNT_ATTR_NOEXEC})
 }
 
-// bundle is the system's certificates, as the workload may read them, and ours.
-func bundle(ca []byte) (out []byte) {
+// Bundle is the system's certificates, as far as the caller may read them, and a CA.
+func Bundle(ca []byte) (out []byte) {
 	for _, b := range bundles {
 		if text, err := os.ReadFile(b); err == nil {
 			out = append(text, '\n')
