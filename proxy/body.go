@@ -60,7 +60,7 @@ func (x *exchange) takeBody() error {
 	}
 	x.body = &requestBody{Reader: r.Body, Closer: r.Body}
 	x.facts.Size, x.facts.BodyState = r.ContentLength, policy.BodyUnparsed
-	if !x.srv.cfg.Policy.Reads(policy.Request, "request", "body") {
+	if !x.ward.policy.Reads(policy.Request, "request", "body") {
 		return nil
 	}
 	head, err := io.ReadAll(io.LimitReader(r.Body, inspectLimit+1))

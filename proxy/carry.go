@@ -25,11 +25,16 @@ func (g *Gate) carry(c net.Conn, r route) {
 		f.refuseOpaque(ref, nil, "")
 		return
 	}
+	w := g.ward.Load()
+	if ref := w.stopped(); ref != nil {
+		f.refuseOpaque(ref, nil, "tcp")
+		return
+	}
 	// Whoever speaks first may be the server: an opaque grant comes before the sniff.
-	if g.srv.cfg.Policy.Has(policy.Connect) {
-		q := f.question("tcp", f.name)
-		if d := g.srv.cfg.Policy.Decide(g.ctx, q); d.Granted() && d.Opaque {
-			f.tunnel(q, d, c)
+	if w.policy.Has(policy.Connect) {
+		q := f.question(w, "tcp", f.name)
+		if d := w.policy.Decide(g.ctx, q); d.Granted() && d.Opaque {
+			f.tunnel(w, q, d, c)
 			return
 		}
 	}
@@ -88,8 +93,8 @@ func (f *flow) where(name dest.Host) dest.Addr {
 	return dest.NewAddr(name, f.port)
 }
 
-func (f *flow) question(protocol string, name dest.Host) *policy.Question {
-	q := &policy.Question{Phase: policy.Connect, Sandbox: f.gate.Sandbox(), Destination: policy.Destination{Addr: f.where(name), Protocol: protocol}}
+func (f *flow) question(w *ward, protocol string, name dest.Host) *policy.Question {
+	q := &policy.Question{Phase: policy.Connect, Sandbox: w.sb, Destination: policy.Destination{Addr: f.where(name), Protocol: protocol}}
 	if !f.sni.IsZero() {
 		q.Destination.SNI = f.sni.String()
 	}
@@ -109,15 +114,15 @@ func (f *flow) intercept(c net.Conn, hello *sniff.Hello) {
 		return
 	}
 	f.checkNames()
-	if f.mismatch == nil && g.srv.cfg.Policy.Has(policy.Connect) {
-		q := f.question("tls", f.tlsName())
-		d := g.srv.cfg.Policy.Decide(g.ctx, q)
+	if w := g.ward.Load(); f.mismatch == nil && w.policy.Has(policy.Connect) {
+		q := f.question(w, "tls", f.tlsName())
+		d := w.policy.Decide(g.ctx, q)
 		switch {
 		case d.Granted() && hello.ECH && f.outerName():
 			f.refuseOpaque(refuse(403, "ech", "an encrypted server name cannot be passed through"), d, "tls")
 			return
 		case d.Granted():
-			f.tunnel(q, d, c)
+			f.tunnel(w, q, d, c)
 			return
 		}
 	}

@@ -31,6 +31,7 @@ const (
 // A dial is one exchange's way to its upstream, and what was seen on it.
 type dial struct {
 	gate    *Gate
+	policy  Decider
 	binding bool
 	x       *exchange // nil for a tunnel
 
@@ -78,10 +79,10 @@ func (d *dial) dial(ctx context.Context, to dest.Addr, q *policy.Question) (net.
 		return nil, refuse(http.StatusForbidden, "address_denied", "the destination's address is not one that sandboxes may reach").
 			operator("%s is %s; open it with a binding or --allow-private", bad.Address, bad.Class)
 	}
-	if s.cfg.Policy.Has(policy.Dial) {
+	if d.policy.Has(policy.Dial) {
 		ask := *q
 		ask.Phase, ask.Addresses = policy.Dial, addrs
-		if dec := s.cfg.Policy.Decide(ctx, &ask); dec.Err != nil || len(dec.Deny) > 0 {
+		if dec := d.policy.Decide(ctx, &ask); dec.Err != nil || len(dec.Deny) > 0 {
 			ref := refusalOfDecision(&policy.Decision{Deny: dec.Deny, Err: dec.Err})
 			return nil, ref
 		}
@@ -178,7 +179,7 @@ func (d *dial) gotConn(info httptrace.GotConnInfo) {
 		c = u.inner
 	}
 	if tc, ok := c.(*tls.Conn); ok {
-		d.tls = d.gate.pools.tlsOf(tc)
+		d.tls = d.gate.pools.Load().tlsOf(tc)
 	}
 }
 

@@ -20,6 +20,7 @@ type exchange struct {
 	srv   *Server
 	gate  *Gate
 	flow  *flow
+	ward  *ward
 	start time.Time
 	w     *responseWriter
 	r     *http.Request
@@ -43,9 +44,13 @@ type exchange struct {
 	grant    *credentials.Grant
 	stripped []string
 	dial     *dial
+	cause    context.Context // of what is sent: says whether a change cut it
 	result   audit.Result
 	recorded bool
 }
+
+// cutGrace is how long the end of what a change cut may take.
+const cutGrace = 200 * time.Millisecond
 
 type exchangeKey struct{}
 
@@ -97,7 +102,7 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	if f == nil {
 		return nil
 	}
-	x := &exchange{srv: s, gate: f.gate, flow: f, start: time.Now(), rc: http.NewResponseController(w)}
+	x := &exchange{srv: s, gate: f.gate, flow: f, ward: f.gate.ward.Load(), start: time.Now(), rc: http.NewResponseController(w)}
 	x.w = &responseWriter{ResponseWriter: w, x: x}
 	x.r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 	x.result.Outcome = "success"
@@ -153,11 +158,14 @@ func (x *exchange) connect() {
 // ask puts the question, follows a rewrite once, and lets nothing pass that is
 // not granted.
 func (x *exchange) ask() error {
-	sb := x.gate.Sandbox()
+	sb := x.ward.sb
+	if ref := x.ward.stopped(); ref != nil {
+		return ref
+	}
 	if err := x.place(sb); err != nil {
 		return err
 	}
-	x.decision = x.srv.cfg.Policy.Decide(x.r.Context(), x.question())
+	x.decision = x.ward.policy.Decide(x.r.Context(), x.question())
 	if rw := x.decision.Rewrite; x.decision.Granted() && rw != nil {
 		if err := x.rewrite(rw); err != nil {
 			return err
@@ -166,24 +174,35 @@ func (x *exchange) ask() error {
 			return err
 		}
 		first := x.decision
-		x.decision = x.srv.cfg.Policy.Decide(x.r.Context(), x.question())
+		x.decision = x.ward.policy.Decide(x.r.Context(), x.question())
 		if again := x.decision.Rewrite; x.decision.Granted() && again != nil && *again != *first.Rewrite {
 			return refuse(http.StatusForbidden, "rewrite_again", "the policy rewrites what it has rewritten")
 		}
 	}
-	d := x.decision
-	if len(d.Deny) == 0 && d.Err == nil && d.Respond != nil {
-		return nil
-	}
-	ref := refusalOfDecision(d)
-	if ref != nil && ref.Code == policy.CodeDefaultDeny && d.Err == nil && sb.Mode == sandbox.Observe {
-		x.would = ref.Code
-		return nil
-	}
+	would, ref := x.ward.verdict(x.decision)
 	if ref != nil {
 		return ref
 	}
+	x.would = would
 	return nil
+}
+
+// again reports whether what was allowed would be refused in another ward.
+func (x *exchange) again(w *ward) *Refusal {
+	if w.policy == x.ward.policy && w.sb == x.ward.sb {
+		return nil
+	}
+	q := *x.question()
+	q.Sandbox = w.sb
+	b, binding := w.sb.Binding(x.target)
+	if ref := sealed(w.sb, binding); ref != nil {
+		return ref
+	}
+	if binding != x.binding || binding && b.Target != x.final {
+		return refuse(http.StatusForbidden, "binding_changed", "this name leads elsewhere now")
+	}
+	_, ref := w.verdict(w.policy.Decide(x.gate.ctx, &q))
+	return ref
 }
 
 // place finds what a target means in this sandbox: a binding, or itself.
@@ -212,13 +231,20 @@ func sealed(sb *sandbox.Sandbox, binding bool) *Refusal {
 
 // send forwards through goproxy's chain, which calls roundTrip.
 func (x *exchange) send() error {
-	ctx := x.r.Context()
+	ctx, cut := context.WithCancelCause(x.r.Context())
+	defer cut(nil)
+	x.cause = ctx
+	defer x.gate.follow(&live{again: x.again, cut: func(why error) {
+		cut(why)
+		_ = x.rc.SetReadDeadline(time.Now().Add(cutGrace)) // a client that neither reads nor writes waits for nothing
+		_ = x.rc.SetWriteDeadline(time.Now().Add(cutGrace))
+	}}, x.ward)()
 	if d := x.decision.Limits.Duration; d > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, d)
 		defer cancel()
 	}
-	x.dial = &dial{gate: x.gate, binding: x.binding, x: x}
+	x.dial = &dial{gate: x.gate, policy: x.ward.policy, binding: x.binding, x: x}
 	ctx = withDial(ctx, x.dial)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn:              x.dial.gotConn,

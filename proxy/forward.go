@@ -15,8 +15,10 @@ import (
 )
 
 // equip takes the client's own credentials off what is bound and puts ours on,
-// where policy asked for them.
+// where policy asked for them. From here on the header is another one than
+// policy sees in later phases: secrets are in it.
 func (x *exchange) equip() error {
+	x.r.Header = x.r.Header.Clone()
 	for _, h := range x.decision.Owned {
 		x.r.Header.Del(h)
 	}
@@ -89,12 +91,17 @@ func (x *exchange) roundTrip(req *http.Request) *http.Response {
 	if l := x.decision.Limits.RequestBytes; l > 0 && req.ContentLength > l {
 		return x.answer(errRequestTooLarge)
 	}
-	resp, err := x.gate.pools.of(x.binding).RoundTrip(req)
+	resp, err := x.gate.pools.Load().of(x.binding).RoundTrip(req)
 	if err == nil && (resp.StatusCode < 200 || resp.StatusCode > 599) {
 		_ = resp.Body.Close()
 		err = refuse(http.StatusBadGateway, "upstream_malformed", "the destination's answer has a status that means nothing here").operator("status %d", resp.StatusCode)
 	}
 	if err != nil {
+		if e := ended(x.cause); e != nil {
+			resp := x.answer(e.ref)
+			x.endedBy(e)
+			return resp
+		}
 		if berr := x.body.failure(); berr != nil {
 			err = bodyRefusal(berr)
 		}
@@ -154,7 +161,7 @@ func (x *exchange) scrub(resp *http.Response) error {
 
 // judgeResponse asks policy about what the sandbox would see.
 func (x *exchange) judgeResponse(resp *http.Response) error {
-	if !x.srv.cfg.Policy.Has(policy.Response) {
+	if !x.ward.policy.Has(policy.Response) {
 		return nil
 	}
 	q := x.question()
@@ -164,7 +171,7 @@ func (x *exchange) judgeResponse(resp *http.Response) error {
 		state = policy.BodyNone
 	}
 	q.Response = &policy.ResponseFacts{Status: resp.StatusCode, Header: resp.Header, Size: resp.ContentLength, ContentType: resp.Header.Get("Content-Type"), BodyState: state}
-	d := x.srv.cfg.Policy.Decide(resp.Request.Context(), q)
+	d := x.ward.policy.Decide(resp.Request.Context(), q)
 	if d.Err != nil || len(d.Deny) > 0 {
 		ref := refusalOfDecision(&policy.Decision{Deny: d.Deny, Err: d.Err})
 		ref.Status = http.StatusForbidden
@@ -229,9 +236,16 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// endedBy notes that a change ended what was under way.
+func (x *exchange) endedBy(e *endedError) { x.fail(e.code(), e) }
+
 // cut marks an answer that ends before its end.
 func (x *exchange) cut(err error) {
 	x.w.broken = err
+	if e := ended(x.cause); e != nil {
+		x.endedBy(e)
+		return
+	}
 	kind := "truncated"
 	if ref := refusalOf(err); ref.Code == "canceled" || ref.Code == "response_too_large" {
 		kind = ref.Code

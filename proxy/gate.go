@@ -27,11 +27,11 @@ type Names interface {
 // sandbox's, by the socket alone.
 type Gate struct {
 	srv    *Server
-	sb     atomic.Pointer[sandbox.Sandbox]
+	ward   atomic.Pointer[ward]
 	names  Names
 	budget *leaf.Budget
 	tls    *tlsServer
-	pools  *pools
+	pools  atomic.Pointer[pools]
 	slots  chan struct{}
 	floods *floods
 
@@ -42,13 +42,14 @@ type Gate struct {
 	mu        sync.Mutex
 	listeners []net.Listener
 	flows     map[*flow]struct{}
+	live      map[*live]struct{}
 	closed    bool
 	once      sync.Once
 }
 
-// Open makes the gate of a sandbox. names may be nil when its addresses were
-// not given out by us.
-func (s *Server) Open(sb *sandbox.Sandbox, names Names) *Gate {
+// Open makes the gate of a sandbox, for which a policy decides. names may be nil
+// when its addresses were not given out by us.
+func (s *Server) Open(sb *sandbox.Sandbox, pol Decider, names Names) *Gate {
 	ctx, cancel := context.WithCancel(context.Background())
 	g := &Gate{
 		srv: s, names: names, ctx: ctx, cancel: cancel,
@@ -56,9 +57,10 @@ func (s *Server) Open(sb *sandbox.Sandbox, names Names) *Gate {
 		tls:    newTLSServer(),
 		slots:  make(chan struct{}, s.cfg.MaxConns),
 		flows:  map[*flow]struct{}{},
+		live:   map[*live]struct{}{},
 	}
-	g.sb.Store(sb)
-	g.pools = newPools(g)
+	g.ward.Store(&ward{sb, pol})
+	g.pools.Store(newPools(g, pol))
 	g.floods = newFloods(g)
 	s.mu.Lock()
 	s.gates[g] = struct{}{}
@@ -67,7 +69,7 @@ func (s *Server) Open(sb *sandbox.Sandbox, names Names) *Gate {
 }
 
 // Sandbox returns what is known of the sandbox now.
-func (g *Gate) Sandbox() *sandbox.Sandbox { return g.sb.Load() }
+func (g *Gate) Sandbox() *sandbox.Sandbox { return g.ward.Load().sb }
 
 // ServeTransparent accepts connections whose local address is the destination
 // that was meant. It returns when the listener is closed.
@@ -167,7 +169,7 @@ func (g *Gate) close() {
 	}
 	g.mu.Unlock()
 	g.wg.Wait()
-	g.pools.close()
+	g.pools.Load().close()
 	g.floods.close()
 	g.srv.mu.Lock()
 	delete(g.srv.gates, g)

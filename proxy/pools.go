@@ -43,9 +43,9 @@ func (p *pools) tlsOf(c *tls.Conn) *audit.TLS {
 	return t
 }
 
-func newPools(g *Gate) *pools {
+func newPools(g *Gate, pol Decider) *pools {
 	p := &pools{gate: g, tls: map[*tls.Conn]*audit.TLS{}}
-	p.open, p.bound = p.transport(), p.transport()
+	p.open, p.bound = p.transport(pol), p.transport(pol)
 	return p
 }
 
@@ -56,7 +56,7 @@ func (p *pools) of(binding bool) *http.Transport {
 	return p.open
 }
 
-func (p *pools) transport() *http.Transport {
+func (p *pools) transport(pol Decider) *http.Transport {
 	s := p.gate.srv
 	sessions := tls.NewLRUClientSessionCache(256)
 	return &http.Transport{
@@ -65,7 +65,7 @@ func (p *pools) transport() *http.Transport {
 		DialTLSContext:         p.dialTLS(&tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.cfg.UpstreamRoots, NextProtos: []string{"h2", "http/1.1"}, ClientSessionCache: sessions}),
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true,
-		DisableKeepAlives:      s.cfg.Policy.Has(policy.Dial), // each request asks about its addresses
+		DisableKeepAlives:      pol.Has(policy.Dial), // each request asks about its addresses
 		MaxIdleConns:           1024,
 		MaxIdleConnsPerHost:    256,
 		IdleConnTimeout:        75 * time.Second,

@@ -58,9 +58,8 @@ type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// A Config is what a Server needs. Policy, Audit, Credentials and Issuer are required.
+// A Config is what a Server needs. Audit, Credentials and Issuer are required.
 type Config struct {
-	Policy      Decider
 	Audit       Recorder
 	Credentials Keeper
 	Issuer      Issuer
@@ -96,8 +95,8 @@ type Server struct {
 
 // New makes a Server and starts the goroutines that serve requests; Close ends them.
 func New(cfg Config) (*Server, error) {
-	if cfg.Policy == nil || cfg.Audit == nil || cfg.Credentials == nil || cfg.Issuer == nil {
-		return nil, errors.New("proxy: policy, audit, credentials and issuer are required")
+	if cfg.Audit == nil || cfg.Credentials == nil || cfg.Issuer == nil {
+		return nil, errors.New("proxy: audit, credentials and issuer are required")
 	}
 	if cfg.Resolver == nil {
 		cfg.Resolver = &net.Resolver{PreferGo: true}

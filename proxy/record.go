@@ -171,6 +171,11 @@ func (x *exchange) refused(ref *Refusal) {
 
 // clientGone marks an answer that the client did not wait for.
 func (x *exchange) clientGone(err error) {
+	if e := ended(x.cause); e != nil {
+		x.endedBy(e)
+		x.w.broken = err
+		return
+	}
 	if x.result.ErrorType == "" {
 		x.fail("client_gone", err)
 	}

@@ -20,7 +20,7 @@ func (x *exchange) question() *policy.Question {
 	case x.r.ProtoMinor == 0:
 		protocol = "http/1.0"
 	}
-	q := &policy.Question{Phase: policy.Request, Sandbox: x.gate.Sandbox(), Request: x.facts,
+	q := &policy.Question{Phase: policy.Request, Sandbox: x.ward.sb, Request: x.facts,
 		Destination: policy.Destination{Addr: x.target, Scheme: x.scheme, Protocol: protocol, Host: x.host}}
 	if !x.flow.sni.IsZero() {
 		q.Destination.SNI = x.flow.sni.String()

@@ -39,6 +39,10 @@ type rig struct {
 	asked  *asked
 	audit  *audit.Log
 	origin *origin.Origin
+
+	decider proxy.Decider
+	gate    *proxy.Gate      // opened last
+	sandbox *sandbox.Sandbox // of it
 }
 
 // A rigging changes what a rig is made of.
@@ -123,7 +127,8 @@ func newRig(t testing.TB, r rigging) *rig {
 	if r.decide != nil {
 		decider = r.decide(p)
 	}
-	out.srv, err = proxy.New(proxy.Config{Policy: decider, Audit: out.audit, Credentials: store, Issuer: issuer, Resolver: out.asked, AllowPrivate: r.private, UpstreamRoots: upstream})
+	out.decider = decider
+	out.srv, err = proxy.New(proxy.Config{Audit: out.audit, Credentials: store, Issuer: issuer, Resolver: out.asked, AllowPrivate: r.private, UpstreamRoots: upstream})
 	must(err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -137,7 +142,9 @@ func newRig(t testing.TB, r rigging) *rig {
 // open makes another sandbox and returns where its explicit proxy listens.
 func (r *rig) open(name string) string {
 	r.t.Helper()
-	g := r.srv.Open(&sandbox.Sandbox{ID: sandbox.NewID(), Name: name, Mode: sandbox.Enforce, Policy: []string{"test"}}, nil)
+	r.sandbox = &sandbox.Sandbox{ID: sandbox.NewID(), Name: name, Mode: sandbox.Enforce, Policy: []string{"test"}}
+	g := r.srv.Open(r.sandbox, r.decider, nil)
+	r.gate = g
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		r.t.Fatal(err)

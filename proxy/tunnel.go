@@ -12,6 +12,7 @@ import (
 	"sallyport/audit"
 	"sallyport/dest"
 	"sallyport/policy"
+	"sallyport/sandbox"
 )
 
 // tunnelIdle ends a tunnel in which neither side says anything.
@@ -19,13 +20,13 @@ const tunnelIdle = 15 * time.Minute
 
 // tunnel carries an opaque connection that policy granted: record, dial, copy,
 // record.
-func (f *flow) tunnel(q *policy.Question, d *policy.Decision, client net.Conn) {
+func (f *flow) tunnel(w *ward, q *policy.Question, d *policy.Decision, client net.Conn) {
 	defer f.end()
 	g := f.gate
 	start := time.Now()
 	target := q.Destination.Addr
-	bound, binding := g.Sandbox().Binding(target)
-	if ref := sealed(g.Sandbox(), binding); ref != nil {
+	bound, binding := w.sb.Binding(target)
+	if ref := sealed(w.sb, binding); ref != nil {
 		f.refuseOpaque(ref, d, q.Destination.Protocol)
 		return
 	}
@@ -45,12 +46,18 @@ func (f *flow) tunnel(q *policy.Question, d *policy.Decision, client net.Conn) {
 	if binding {
 		dest = bound.Target
 	}
-	dl := &dial{gate: g, binding: binding}
-	up, err := dl.dial(withDial(g.ctx, dl), dest, q)
+	ctx, cut := context.WithCancelCause(g.ctx)
+	defer cut(nil)
+	defer g.follow(&live{again: func(now *ward) *Refusal { return stillGranted(now, w, q, bound, d.Opaque) }, cut: cut}, w)()
+	dl := &dial{gate: g, policy: w.policy, binding: binding}
+	up, err := dl.dial(withDial(ctx, dl), dest, q)
 	done.Server = dl.server(bindingName(binding, target))
 	if err != nil {
 		ref := refusalOf(err)
 		done.Result = &audit.Result{Outcome: "failure", ErrorType: ref.Code, Error: ref.Error(), Took: time.Since(start)}
+		if e := ended(ctx); e != nil {
+			done.Result.ErrorType, done.Result.Error = e.code(), e.Error()
+		}
 		_ = g.srv.cfg.Audit.Append(done)
 		f.reset()
 		return
@@ -60,7 +67,7 @@ func (f *flow) tunnel(q *policy.Question, d *policy.Decision, client net.Conn) {
 	open.Of, open.Request, open.Server = of, ev.Request, done.Server
 	_ = g.srv.cfg.Audit.Append(open)
 
-	stop := context.AfterFunc(g.ctx, func() { _ = up.Close(); _ = f.raw.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = up.Close(); _ = f.raw.Close() })
 	defer stop()
 	var in, out int64
 	var inErr, outErr error
@@ -76,7 +83,34 @@ func (f *flow) tunnel(q *policy.Question, d *policy.Decision, client net.Conn) {
 			done.Result.ErrorType = "idle"
 		}
 	}
+	if e := ended(ctx); e != nil {
+		done.Result.Outcome, done.Result.ErrorType, done.Result.Error = "failure", e.code(), e.Error()
+	}
 	_ = g.srv.cfg.Audit.Append(done)
+}
+
+// stillGranted asks about a tunnel that is open as it was asked about at first.
+func stillGranted(now, began *ward, q *policy.Question, bound sandbox.Binding, opaque bool) *Refusal {
+	if now.policy == began.policy && now.sb == began.sb {
+		return nil
+	}
+	again := *q
+	again.Sandbox = now.sb
+	b, binding := now.sb.Binding(q.Destination.Addr)
+	if ref := sealed(now.sb, binding); ref != nil {
+		return ref
+	}
+	if b.Target != bound.Target {
+		return refuse(403, "binding_changed", "this name leads elsewhere now")
+	}
+	d := now.policy.Decide(context.Background(), &again)
+	if !d.Granted() || opaque && !d.Opaque {
+		if ref := refusalOfDecision(d); ref != nil {
+			return ref
+		}
+		return refuse(403, policy.CodeDefaultDeny, "no rule allows this")
+	}
+	return nil
 }
 
 // pipe copies one direction and passes its end on.

@@ -53,7 +53,8 @@ type Sandbox struct {
 	Identity Identity
 	Bindings []Binding
 	Created  time.Time
-	Revoked  bool
+	Paused   bool // nothing passes until it is resumed
+	Revoked  bool // nothing passes ever again
 }
 
 // Binding returns the binding for a name and port inside, if there is one.

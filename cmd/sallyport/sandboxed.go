@@ -65,7 +65,7 @@ func runSandbox(ctx context.Context, o *runOptions) error {
 	}
 	defer records.Close()
 	sum := newSummary(records)
-	srv, err := proxy.New(proxy.Config{Policy: pol, Audit: sum, Credentials: store, Issuer: issuer, Resolver: resolver(o.resolve),
+	srv, err := proxy.New(proxy.Config{Audit: sum, Credentials: store, Issuer: issuer, Resolver: resolver(o.resolve),
 		AllowPrivate: o.allowPrivate, UpstreamRoots: o.roots, Log: log})
 	if err != nil {
 		return err
@@ -83,7 +83,7 @@ func runSandbox(ctx context.Context, o *runOptions) error {
 		return err
 	}
 	names := sandbox.NewNames(0)
-	gate := srv.Open(sb, names)
+	gate := srv.Open(sb, pol, names)
 	var serving sync.WaitGroup
 	serve(&serving, gate, box, sb, names)
 	sigs := forward(box)
