@@ -53,6 +53,7 @@ func TestImports(t *testing.T) {
 		"dest":             {},
 		"audit":            {},
 		"policies":         {},
+		"config":           {},
 		"origin":           {}, // a server for tests and the demo
 		"origin/world":     {}, // namespaces for tests
 		"sandbox":          {"dest"},

@@ -1,0 +1,116 @@
+// Package config reads the file that says what serve does, and says everything that is wrong with it at once.
+package config
+
+import "time"
+
+// A File is a configuration. Every text carries its place, so that whoever
+// understands it can say where it is wrong.
+type File struct {
+	State         Text         `yaml:"state" doc:"directory of what outlives a restart: the CA and its key"`
+	Control       Control      `yaml:"control" doc:"who may command the sidecar, and where"`
+	Audit         Audit        `yaml:"audit" doc:"the log of records"`
+	Policies      []Policy     `yaml:"policies" doc:"policies by name; a sandbox names those that decide for it"`
+	DefaultPolicy []Text       `yaml:"default_policy" doc:"policies of a sandbox that names none, outermost first"`
+	Credentials   []Credential `yaml:"credentials" doc:"secrets, and the one destination that may be sent each"`
+	Network       Network      `yaml:"network" doc:"how upstreams are reached"`
+	Sandboxes     []Sandbox    `yaml:"sandboxes" doc:"sandboxes that exist from the start"`
+	DrainTimeout  Duration     `yaml:"drain_timeout" doc:"how long a stop waits for what is under way"`
+}
+
+// Control is where commands are taken.
+type Control struct {
+	Socket Text     `yaml:"socket" doc:"path of the control socket"`
+	Users  []Number `yaml:"users" doc:"user ids that may command, beside root and the sidecar's own"`
+	Groups []Number `yaml:"groups" doc:"group ids that may command"`
+}
+
+// Audit is where records go.
+type Audit struct {
+	Dir     Text `yaml:"dir" doc:"directory of the segments"`
+	Segment Size `yaml:"segment" doc:"size at which a segment is closed"`
+}
+
+// A Policy is a directory of Rego with a name.
+type Policy struct {
+	Name Text `yaml:"name" doc:"name that sandboxes use" need:"yes"`
+	Dir  Text `yaml:"dir" doc:"directory of Rego and data files" need:"yes"`
+}
+
+// A Credential is a secret and where it may go.
+type Credential struct {
+	Name   Text `yaml:"name" doc:"name that policies use" need:"yes"`
+	Source Text `yaml:"source" doc:"where the secret is: env:VARIABLE or file:PATH" need:"yes"`
+	Bind   Text `yaml:"bind" doc:"the one destination, https://HOST[:PORT]" need:"yes"`
+	As     Text `yaml:"as" doc:"how it is placed: bearer, basic:USER, header:NAME, query:NAME"`
+}
+
+// Network is how upstreams are reached.
+type Network struct {
+	AllowPrivate []Text `yaml:"allow_private" doc:"prefixes that are not public and may be reached all the same, never metadata addresses"`
+	UpstreamCA   []Text `yaml:"upstream_ca" doc:"files of certificates that upstreams may have theirs from, beside the system's"`
+	Resolve      []Pair `yaml:"resolve" doc:"addresses of names that are not looked up"`
+}
+
+// A Sandbox is one tenant.
+type Sandbox struct {
+	Name     Text     `yaml:"name" doc:"its name in records and commands" need:"yes"`
+	Labels   []Pair   `yaml:"labels" doc:"labels that policies see and selectors use"`
+	Props    Tree     `yaml:"props" doc:"values of any shape that policies see"`
+	Policy   []Text   `yaml:"policy" doc:"policies that decide for it, outermost first"`
+	Mode     Text     `yaml:"mode" doc:"enforce, observe or sealed"`
+	Bindings []Pair   `yaml:"bindings" doc:"names that exist only inside: NAME: URL, or NAME:PORT: HOST:PORT"`
+	Explicit Explicit `yaml:"explicit" doc:"a proxy that its clients are told of"`
+}
+
+// Explicit is a listener for clients that are told of a proxy.
+type Explicit struct {
+	Socket Text   `yaml:"socket" doc:"path of a Unix socket"`
+	User   Number `yaml:"user" doc:"user id that owns the socket, and the only one that may connect beside root"`
+}
+
+// A Pos is a place in the file; the zero Pos is no place.
+type Pos struct{ Line, Col int }
+
+// A Text is a string and its place.
+type Text struct {
+	S   string
+	Pos Pos
+}
+
+// A Number is a whole number that is not negative.
+type Number struct {
+	N   int64
+	Pos Pos
+	Set bool
+}
+
+// A Duration has a unit: 500ms, 30s, 2m, 1h.
+type Duration struct {
+	D   time.Duration
+	Pos Pos
+}
+
+// A Size has a unit: 512KiB, 64MiB, 1GiB, or plain bytes.
+type Size struct {
+	N   int64
+	Pos Pos
+}
+
+// A Pair is a key and its value.
+type Pair struct{ Key, Value Text }
+
+// A Tree is a mapping of any shape, as JSON values.
+type Tree struct {
+	V   map[string]any
+	Pos Pos
+}
+
+// Default returns what an empty file says.
+func Default() *File {
+	return &File{
+		State:        Text{S: "/var/lib/sallyport"},
+		Control:      Control{Socket: Text{S: "/run/sallyport/control.sock"}},
+		Audit:        Audit{Dir: Text{S: "/var/lib/sallyport/audit"}, Segment: Size{N: 64 << 20}},
+		DrainTimeout: Duration{D: 10 * time.Second},
+	}
+}
