@@ -54,6 +54,7 @@ func TestImports(t *testing.T) {
 		"audit":            {},
 		"policies":         {},
 		"config":           {},
+		"admin":            {},
 		"origin":           {}, // a server for tests and the demo
 		"origin/world":     {}, // namespaces for tests
 		"sandbox":          {"dest"},

@@ -49,6 +49,11 @@ const (
 	AuditRecovered  Name = "egress.audit.recovered"
 	AuditRotate     Name = "egress.audit.rotate"
 	AuditClosed     Name = "egress.audit.closed"
+	ControlChange   Name = "egress.control.change" // somebody commanded the sidecar
+	ConfigLoaded    Name = "egress.config.loaded"  // a new configuration is in force
+	ConfigRefused   Name = "egress.config.refused" // a new configuration is not taken
+	SandboxEnrolled Name = "egress.sandbox.enrolled"
+	EnrolRefused    Name = "egress.sandbox.enrol_refused"
 )
 
 // Sandbox says whose event it is.

@@ -20,28 +20,32 @@ type Engine interface {
 
 // Layers are policies that decide together, such as an organisation's, a team's
 // and a sandbox's own: all must allow, any may deny, edits are united, and the
-// strictest limit and highest level win. No Layers deny.
-type Layers []Engine
+// strictest limit and highest level win. No layers deny. Two pointers to Layers
+// are the same policy when they are equal.
+type Layers struct{ engines []Engine }
 
-var _ Engine = Layers(nil)
+var _ Engine = (*Layers)(nil)
+
+// NewLayers returns policies, outermost first, as one.
+func NewLayers(engines ...Engine) *Layers { return &Layers{engines} }
 
 // Has reports whether any layer has rules for a phase.
-func (ls Layers) Has(ph Phase) bool {
-	return slices.ContainsFunc(ls, func(e Engine) bool { return e.Has(ph) })
+func (ls *Layers) Has(ph Phase) bool {
+	return slices.ContainsFunc(ls.engines, func(e Engine) bool { return e.Has(ph) })
 }
 
 // Reads reports whether any layer can read a part of a phase's input.
-func (ls Layers) Reads(ph Phase, path ...string) bool {
-	return slices.ContainsFunc(ls, func(e Engine) bool { return e.Reads(ph, path...) })
+func (ls *Layers) Reads(ph Phase, path ...string) bool {
+	return slices.ContainsFunc(ls.engines, func(e Engine) bool { return e.Reads(ph, path...) })
 }
 
 // Decide asks every layer, so that a record has what each of them says.
-func (ls Layers) Decide(ctx context.Context, q *Question) *Decision {
-	if len(ls) == 1 {
-		return ls[0].Decide(ctx, q)
+func (ls *Layers) Decide(ctx context.Context, q *Question) *Decision {
+	if len(ls.engines) == 1 {
+		return ls.engines[0].Decide(ctx, q)
 	}
-	all := make([]*Decision, len(ls))
-	for i, e := range ls {
+	all := make([]*Decision, len(ls.engines))
+	for i, e := range ls.engines {
 		all[i] = e.Decide(ctx, q)
 	}
 	return unite(q.Phase, all)

@@ -1,7 +1,6 @@
 package policy_test
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,7 +25,7 @@ func layer(t *testing.T, name, rules string) policy.Engine {
 	return p
 }
 
-func ask(t *testing.T, ls policy.Layers) *policy.Decision {
+func ask(t *testing.T, ls *policy.Layers) *policy.Decision {
 	t.Helper()
 	a, err := dest.ParseAddr("api.example.com:443")
 	if err != nil {
@@ -60,11 +59,11 @@ func TestLayers(t *testing.T) {
 		"rewrites that differ": {a: yes + `rewrite := {"host": "a.example"}`, b: yes + `rewrite := {"host": "b.example"}`, want: "policy_error"},
 	} {
 		for _, swapped := range []bool{false, true} {
-			ls := policy.Layers{layer(t, "org", c.a), layer(t, "team", c.b)}
+			engines := []policy.Engine{layer(t, "org", c.a), layer(t, "team", c.b)}
 			if swapped {
-				slices.Reverse(ls)
+				slices.Reverse(engines)
 			}
-			d := ask(t, ls)
+			d := ask(t, policy.NewLayers(engines...))
 			got := "granted"
 			if ref, refused := d.Refusal(); refused {
 				got = ref.Code
@@ -77,13 +76,13 @@ func TestLayers(t *testing.T) {
 			}
 		}
 	}
-	if d := ask(t, nil); d.Granted() || d.Err == nil {
+	if d := ask(t, policy.NewLayers()); d.Granted() || d.Err == nil {
 		t.Errorf("no layers: %+v", d)
 	}
-	if ls := (policy.Layers{layer(t, "a", yes), layer(t, "b", no)}); !ls.Has(policy.Request) || ls.Has(policy.Dial) || !ls.Reads(policy.Request, "request", "method") || ls.Reads(policy.Request, "request", "body") {
+	if ls := policy.NewLayers(layer(t, "a", yes), layer(t, "b", no)); !ls.Has(policy.Request) || ls.Has(policy.Dial) || !ls.Reads(policy.Request, "request", "method") || ls.Reads(policy.Request, "request", "body") {
 		t.Error("what layers have and read is not that of any of them")
 	}
-	if d := ask(t, policy.Layers{layer(t, "a", yes), layer(t, "b", no)}); fmt.Sprintf("%s", d.Input) != `{"a":{},"b":{"request":{"method":"GET"}}}` {
+	if d := ask(t, policy.NewLayers(layer(t, "a", yes), layer(t, "b", no))); string(d.Input) != `{"a":{},"b":{"request":{"method":"GET"}}}` {
 		t.Errorf("input %s", d.Input)
 	}
 }

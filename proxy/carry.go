@@ -26,12 +26,9 @@ func (g *Gate) carry(c net.Conn, r route) {
 		return
 	}
 	w := g.ward.Load()
-	if ref := w.stopped(); ref != nil {
-		f.refuseOpaque(ref, nil, "tcp")
-		return
-	}
+	stopped := w.stopped() // is said in HTTP where that is spoken
 	// Whoever speaks first may be the server: an opaque grant comes before the sniff.
-	if w.policy.Has(policy.Connect) {
+	if stopped == nil && w.policy.Has(policy.Connect) {
 		q := f.question(w, "tcp", f.name)
 		if d := w.policy.Decide(g.ctx, q); d.Granted() && d.Opaque {
 			f.tunnel(w, q, d, c)
@@ -40,6 +37,8 @@ func (g *Gate) carry(c net.Conn, r route) {
 	}
 	kind, hello, conn, err := sniff.Conn(c, g.srv.cfg.SniffTimeout, 64<<10)
 	switch {
+	case err == nil && stopped != nil && kind != sniff.HTTP1 && kind != sniff.TLS:
+		f.refuseOpaque(stopped, nil, "tcp")
 	case err != nil:
 		f.refuseOpaque(refuse(400, "unreadable", "the first bytes of the connection could not be read").because(err), nil, "tcp")
 	case kind == sniff.HTTP1:
@@ -114,7 +113,7 @@ func (f *flow) intercept(c net.Conn, hello *sniff.Hello) {
 		return
 	}
 	f.checkNames()
-	if w := g.ward.Load(); f.mismatch == nil && w.policy.Has(policy.Connect) {
+	if w := g.ward.Load(); f.mismatch == nil && w.stopped() == nil && w.policy.Has(policy.Connect) {
 		q := f.question(w, "tls", f.tlsName())
 		d := w.policy.Decide(g.ctx, q)
 		switch {

@@ -71,6 +71,13 @@ func (s *Server) Open(sb *sandbox.Sandbox, pol Decider, names Names) *Gate {
 // Sandbox returns what is known of the sandbox now.
 func (g *Gate) Sandbox() *sandbox.Sandbox { return g.ward.Load().sb }
 
+// Exists reports whether a name may have an address: where nothing but bindings
+// exists, no other has one.
+func (g *Gate) Exists(h dest.Host) bool {
+	sb := g.Sandbox()
+	return sb.Mode != sandbox.Sealed || sb.Binds(h)
+}
+
 // ServeTransparent accepts connections whose local address is the destination
 // that was meant. It returns when the listener is closed.
 func (g *Gate) ServeTransparent(l net.Listener) error {

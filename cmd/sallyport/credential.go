@@ -21,18 +21,27 @@ func parseCredential(s string) (credentialFlag, error) {
 	if err != nil {
 		return credentialFlag{}, fmt.Errorf("--credential %q: %w", s, err)
 	}
+	out, err := openSource(spec)
+	if err != nil {
+		return out, fmt.Errorf("--credential %s: %w", spec.Name, err)
+	}
+	return out, nil
+}
+
+// openSource opens where a secret comes from.
+func openSource(spec credentials.Spec) (credentialFlag, error) {
 	out := credentialFlag{Binding: spec.Binding}
 	switch spec.SourceKind {
 	case "env":
 		src, err := env.New(spec.SourceArg)
 		if err != nil {
-			return out, fmt.Errorf("--credential %s: %w", spec.Name, err)
+			return out, err
 		}
 		out.Source, out.variable = src, src.Variable()
 	case "file":
 		src, err := file.New(spec.SourceArg)
 		if err != nil {
-			return out, fmt.Errorf("--credential %s: %w", spec.Name, err)
+			return out, err
 		}
 		out.Source, out.path = src, src.Path()
 	}

@@ -29,7 +29,7 @@ func main() {
 	// net/http writes bytes of upstreams here, which may be an echo of a secret;
 	// what went wrong is in the records.
 	log.SetOutput(io.Discard)
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	code := execute(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -96,7 +96,7 @@ the code never sees, and recorded before it has an effect.`,
 	}
 	root.SetVersionTemplate("sallyport {{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(demoCommand(), runCommand(), policyCommand(), auditCommand(), demoClientCommand())
+	root.AddCommand(demoCommand(), runCommand(), serveCommand(), sandboxCommand(), statusCommand(), configCommand(), policyCommand(), auditCommand(), demoClientCommand())
 	return root
 }
 

@@ -41,6 +41,8 @@ type runOptions struct {
 	mode         sandbox.Mode
 	name         string
 	quiet        bool
+	sidecar      string   // control socket; "" decides here
+	policies     []string // of the sidecar, by name
 	argv         []string
 
 	stdin, stdout, stderr *os.File
@@ -49,7 +51,7 @@ type runOptions struct {
 // runFlags are the flags of run as they were written.
 type runFlags struct {
 	allow, tcp, allowPrivate, credential, bind, label, prop, env, mount, upstreamCA, resolve []string
-	policy, user, audit, mode, name                                                          string
+	policy, user, audit, mode, name, sidecar                                                 string
 	envAll, nested, noCA, quiet                                                              bool
 }
 
@@ -77,6 +79,9 @@ be executed, 127 it was not found, 128+n it was ended by signal n.`,
   # a policy in Rego instead of flags
   sallyport run --policy ./policy --label team=web -- npm test
 
+  # decided by a sidecar that stands beside many sandboxes
+  sallyport run --sidecar /run/sallyport/control.sock --name build --policy web -- make
+
   # nothing exists but one name
   sallyport run --mode sealed --bind orders.internal=https://10.2.3.4:8443 -- ./agent`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -89,6 +94,9 @@ be executed, 127 it was not found, 128+n it was ended by signal n.`,
 			o, err := f.parse(args)
 			if err != nil {
 				return err
+			}
+			if o.sidecar != "" {
+				return runEnrolled(cmd.Context(), o)
 			}
 			return runSandbox(cmd.Context(), o)
 		},
@@ -114,6 +122,7 @@ be executed, 127 it was not found, 128+n it was ended by signal n.`,
 	fl.StringVar(&f.audit, "audit", "", "keep the records in `DIR` (default: one directory per run in the state directory)")
 	fl.StringVar(&f.mode, "mode", "enforce", "`MODE` enforce; observe: record what would be refused by default and let it pass;\nsealed: nothing exists but what --bind names")
 	fl.StringVar(&f.name, "name", "", "call the sandbox `NAME` in records")
+	fl.StringVar(&f.sidecar, "sidecar", "", "let the sidecar at this control `SOCKET` decide; --policy then names its policies, with commas between them")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no summary at the end")
 	return cmd
 }
@@ -187,6 +196,17 @@ func (f *runFlags) parse(argv []string) (*runOptions, error) {
 	case sandbox.Enforce, sandbox.Observe, sandbox.Sealed:
 	default:
 		add(fmt.Errorf("--mode %q: expected enforce, observe or sealed", f.mode))
+	}
+	if f.sidecar != "" {
+		o.sidecar, o.policyDir = f.sidecar, ""
+		if f.policy != "" {
+			o.policies = strings.Split(f.policy, ",")
+		}
+		if foreign := f.foreign(); len(foreign) > 0 {
+			slices.Sort(foreign)
+			add(fmt.Errorf("%s: with --sidecar that is said in the sidecar's configuration", strings.Join(foreign, ", ")))
+		}
+		return o, errors.Join(errs...)
 	}
 	if f.policy != "" && (len(f.allow) > 0 || len(f.tcp) > 0) {
 		add(errors.New("--allow and --tcp add to the default policy; with --policy say it in Rego"))

@@ -27,7 +27,6 @@ import (
 	"sallyport/policies"
 	"sallyport/policy/rego"
 	"sallyport/proxy"
-	"sallyport/proxy/dns"
 	"sallyport/proxy/leaf"
 	"sallyport/sandbox"
 	"sallyport/sandbox/netns"
@@ -85,7 +84,7 @@ func runSandbox(ctx context.Context, o *runOptions) error {
 	names := sandbox.NewNames(0)
 	gate := srv.Open(sb, pol, names)
 	var serving sync.WaitGroup
-	serve(&serving, gate, box, sb, names)
+	serveSockets(&serving, gate, &box.Sockets, names)
 	sigs := forward(box)
 	if err := box.Go(); err != nil {
 		box.Kill()
@@ -212,37 +211,6 @@ func register(reg *sandbox.Registry, o *runOptions, pol *rego.Policy) (*sandbox.
 func started(o *runOptions, pol *rego.Policy) *audit.Event {
 	return &audit.Event{Name: audit.LifecycleStart, Lifecycle: &audit.Lifecycle{Version: "sallyport", Command: filepath.Base(o.argv[0]), Policy: pol.Name(), Digest: pol.Digest(),
 		Detail: map[string]string{"mode": string(o.mode), "arguments": strconv.Itoa(len(o.argv) - 1)}}}
-}
-
-// serve answers on everything that the sandbox can send to.
-func serve(wg *sync.WaitGroup, gate *proxy.Gate, box *netns.Sandbox, sb *sandbox.Sandbox, names *sandbox.Names) {
-	for _, l := range box.TCP {
-		wg.Go(func() { _ = gate.ServeTransparent(l) })
-	}
-	for _, l := range box.Explicit {
-		wg.Go(func() { _ = gate.ServeExplicit(l) })
-	}
-	d := &dns.Server{Names: names, Record: func(q dns.Query) {
-		gate.Asked(audit.DNS{Question: q.Name, Type: q.Type, Rcode: q.Rcode, Answers: q.Answers, Transport: q.Transport})
-	}}
-	if sb.Mode == sandbox.Sealed {
-		d.Exists = sb.Binds
-	}
-	for _, c := range box.DNS {
-		wg.Go(func() { _ = d.ServePacket(c) })
-	}
-	for _, l := range box.DNSTCP {
-		wg.Go(func() { _ = d.ServeTCP(l) })
-	}
-	wg.Go(func() {
-		for {
-			p, err := box.Log.Read()
-			if err != nil {
-				return
-			}
-			gate.Refused(audit.Packet{Transport: p.Transport, Source: p.Source, Dest: p.Dest, Type: p.Type, Count: 1})
-		}
-	})
 }
 
 // forward passes the caller's signals on until the returned function is called.

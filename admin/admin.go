@@ -1,0 +1,122 @@
+// Package admin is the control API of the sidecar: what operators say of sandboxes, and who may say it.
+package admin
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// A Sandbox is what the API says of one.
+type Sandbox struct {
+	ID       string            `json:"id"`
+	Name     string            `json:"name"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	Props    map[string]any    `json:"props,omitempty"`
+	Policy   []string          `json:"policy"`
+	Mode     string            `json:"mode"`
+	State    string            `json:"state"` // active, paused, revoked
+	Way      string            `json:"way,omitempty"`
+	Bindings map[string]string `json:"bindings,omitempty"`
+	Created  time.Time         `json:"created"`
+}
+
+// States of a sandbox.
+const (
+	Active  = "active"
+	Paused  = "paused"
+	Revoked = "revoked"
+)
+
+// A Create asks for a sandbox. Only the name is required.
+type Create struct {
+	Name     string            `json:"name"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	Props    map[string]any    `json:"props,omitempty"`
+	Policy   []string          `json:"policy,omitempty"`
+	Mode     string            `json:"mode,omitempty"`
+	Bindings map[string]string `json:"bindings,omitempty"`
+}
+
+// A Ticket is how a new sandbox's namespace is enrolled: one message on a socket
+// of its own, with a token that is good once.
+type Ticket struct {
+	Socket string `json:"socket"`
+	Token  string `json:"token"`
+	CA     string `json:"ca"` // PEM, for what runs inside to trust
+}
+
+// Created is a sandbox and its ticket.
+type Created struct {
+	Sandbox Sandbox `json:"sandbox"`
+	Ticket  Ticket  `json:"ticket"`
+}
+
+// A Patch changes what is not nil. A label or property that is null goes.
+type Patch struct {
+	Labels map[string]*string `json:"labels,omitempty"`
+	Props  map[string]any     `json:"props,omitempty"`
+	Policy []string           `json:"policy,omitempty"`
+	Mode   *string            `json:"mode,omitempty"`
+	State  *string            `json:"state,omitempty"` // a revoked sandbox stays revoked
+}
+
+// A Change is one of a sandbox, as watchers see it.
+type Change struct {
+	Sandbox Sandbox `json:"sandbox"`
+	Gone    bool    `json:"gone,omitempty"`
+}
+
+// A Status is how the sidecar is.
+type Status struct {
+	Version   string    `json:"version"`
+	Started   time.Time `json:"started"`
+	Ready     bool      `json:"ready"`
+	Reasons   []string  `json:"reasons,omitempty"` // why it is not ready
+	Sandboxes int       `json:"sandboxes"`
+	Policies  []Policy  `json:"policies"`
+	// Credentials are named, never shown.
+	Credentials []string `json:"credentials"`
+	Audit       string   `json:"audit"` // directory of the log
+}
+
+// A Policy is one that is loaded.
+type Policy struct {
+	Name   string `json:"name"`
+	Digest string `json:"digest"`
+}
+
+// An Actor is who asks, by the kernel's word.
+type Actor struct {
+	UID, GID uint32
+	PID      int32
+}
+
+// Errors that the API answers in their own way.
+var (
+	ErrNotFound = errors.New("there is no such sandbox")
+	ErrConflict = errors.New("conflict")
+	ErrInvalid  = errors.New("invalid")
+)
+
+// A Keeper keeps sandboxes. Every change is recorded with its actor before it
+// has an effect. It is safe for concurrent use.
+type Keeper interface {
+	Create(context.Context, Actor, Create) (Created, error)
+	// Change changes the sandbox with a name or id.
+	Change(ctx context.Context, a Actor, ref string, p Patch) (Sandbox, error)
+	// Remove forgets a sandbox, and cuts what it has open.
+	Remove(ctx context.Context, a Actor, ref string) error
+}
+
+// A Teller tells what is.
+type Teller interface {
+	Sandboxes(labels map[string]string) ([]Sandbox, error)
+	Status() Status
+	// Watch calls see for each change until ctx ends. It returns ErrBehind when the
+	// watcher does not keep up.
+	Watch(ctx context.Context, see func(Change) error) error
+}
+
+// ErrBehind means that a watcher was dropped: it lists again and watches again.
+var ErrBehind = errors.New("the watcher fell behind")

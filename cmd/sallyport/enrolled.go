@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"sallyport/admin"
+	"sallyport/dest"
+	"sallyport/sandbox/netns"
+)
+
+// foreign are the flags of run that are the sidecar's to say.
+func (f *runFlags) foreign() (out []string) {
+	for name, set := range map[string]bool{"--allow": len(f.allow) > 0, "--tcp": len(f.tcp) > 0, "--allow-private": len(f.allowPrivate) > 0, "--credential": len(f.credential) > 0,
+		"--upstream-ca": len(f.upstreamCA) > 0, "--resolve": len(f.resolve) > 0, "--audit": f.audit != ""} {
+		if set {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// runEnrolled seals a command whose way out is a sidecar.
+func runEnrolled(ctx context.Context, o *runOptions) error {
+	client := admin.NewClient(o.sidecar)
+	made, err := client.Create(ctx, o.create())
+	if err != nil {
+		return err
+	}
+	defer func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+		defer cancel()
+		_ = client.Remove(end, made.Sandbox.ID) // it may be gone already
+	}()
+	spec, err := o.spec([]byte(made.Ticket.CA))
+	if err != nil {
+		return err
+	}
+	spec.Hide = append(spec.Hide, o.sidecar, made.Ticket.Socket)
+	box, err := netns.Start(ctx, spec)
+	if err != nil {
+		return err
+	}
+	err = enrol(ctx, made.Ticket, &box.Sockets)
+	box.Close() // the sidecar has them
+	if err == nil {
+		sigs := forward(box)
+		defer sigs()
+		err = box.Go()
+	}
+	if err != nil {
+		box.Kill()
+		box.Wait()
+		return err
+	}
+	exit := box.Wait()
+	if !o.quiet {
+		fmt.Fprintf(o.stderr, "sallyport: the records of %s are with the sidecar\n", made.Sandbox.Name)
+	}
+	switch {
+	case exit.Err != nil:
+		return &exitError{exit.Code, exit.Err}
+	case exit.Code != 0:
+		return &exitError{code: exit.Code}
+	}
+	return nil
+}
+
+// create is what the sidecar is asked for.
+func (o *runOptions) create() admin.Create {
+	c := admin.Create{Name: o.name, Labels: o.labels, Props: o.props, Policy: o.policies, Mode: string(o.mode), Bindings: map[string]string{}}
+	if c.Name == "" {
+		c.Name = fmt.Sprintf("run-%s", time.Now().UTC().Format("20060102T150405.000000"))
+	}
+	for _, b := range o.grants.bind {
+		name, target := b.Host.String(), b.Target.String()
+		if b.Port != 0 {
+			name = dest.NewAddr(b.Host, b.Port).String()
+		}
+		if b.TargetScheme != "" {
+			target = b.TargetScheme + "://" + target + b.PathPrefix
+		}
+		c.Bindings[name] = target
+	}
+	return c
+}
+
+// enrol offers the sockets and waits until they are taken.
+func enrol(ctx context.Context, t admin.Ticket, socks *netns.Sockets) error {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "unixpacket", t.Socket)
+	if err != nil {
+		return fmt.Errorf("enrolling with the sidecar: %w", err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(enrolWithin))
+	if err := socks.Offer(c.(*net.UnixConn), t.Token); err != nil {
+		return fmt.Errorf("enrolling with the sidecar: %w", err)
+	}
+	b := make([]byte, 1024)
+	n, err := c.Read(b)
+	if err != nil {
+		return fmt.Errorf("enrolling with the sidecar: %w", err)
+	}
+	if got := string(b[:n]); got != enrolled {
+		return errors.New("the sidecar does not take the sandbox: " + got)
+	}
+	return nil
+}

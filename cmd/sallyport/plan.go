@@ -1,0 +1,314 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+
+	"sallyport/config"
+	"sallyport/credentials"
+	"sallyport/dest"
+	"sallyport/policies"
+	"sallyport/policy"
+	"sallyport/policy/rego"
+	"sallyport/sandbox"
+)
+
+// A plan is what a configuration comes to: compiled, opened and checked. It is
+// not changed.
+type plan struct {
+	file         *config.File
+	policies     map[string]*rego.Policy
+	def          []string
+	store        *credentials.Store
+	names        []string // of credentials
+	roots        *x509.CertPool
+	allowPrivate []netip.Prefix
+	resolve      map[dest.Host]netip.Addr
+	sandboxes    []planned
+	watched      []string // files and directories that it was made of
+
+	mu      sync.Mutex
+	layered map[string]*policy.Layers // by the names of policies
+}
+
+// planned is a sandbox of the configuration.
+type planned struct {
+	sandbox.Sandbox
+	pos    config.Pos
+	socket string // of its explicit proxy; "" has none
+	owner  int    // user id of the socket; -1 is whoever runs serve
+}
+
+// newPlan says everything that is wrong, at its place in the file.
+func newPlan(ctx context.Context, file string, f *config.File) (*plan, error) {
+	p := &plan{file: f, policies: map[string]*rego.Policy{}, resolve: map[dest.Host]netip.Addr{}, watched: []string{file}, layered: map[string]*policy.Layers{}}
+	bad := &config.Problems{File: file}
+	base := filepath.Dir(file)
+	rel := func(path string) string {
+		if filepath.IsAbs(path) {
+			return path
+		}
+		return filepath.Join(base, path)
+	}
+	for i, c := range f.Policies {
+		key := fmt.Sprintf("policies[%d]", i)
+		if p.policies[c.Name.S] != nil {
+			bad.Add(c.Name.Pos, key+".name", "there are two policies %q", c.Name.S)
+			continue
+		}
+		pol, err := rego.Load(ctx, rego.Options{Name: c.Name.S, Dir: rel(c.Dir.S)})
+		if err != nil {
+			bad.Add(c.Dir.Pos, key+".dir", "%v", err)
+			continue
+		}
+		p.policies[c.Name.S] = pol
+		p.watched = append(p.watched, rel(c.Dir.S))
+	}
+	if len(f.Policies) == 0 { // nothing passes
+		pol, err := rego.Load(ctx, rego.Options{Name: "default", FS: policies.Default, Data: map[string]any{"run": (&grants{}).data(nil, sandbox.Enforce)}})
+		if err != nil {
+			return nil, err
+		}
+		p.policies["default"] = pol
+	}
+	p.def = p.named(bad, "default_policy", f.DefaultPolicy)
+	if len(f.DefaultPolicy) == 0 {
+		if p.policies["default"] != nil {
+			p.def = []string{"default"}
+		} else {
+			bad.Add(config.Pos{}, "default_policy", "it is missing: name the policies of a sandbox that names none, or call one policy default")
+		}
+	}
+	p.credentials(ctx, bad, rel)
+	p.network(bad, rel)
+	for i := range f.Sandboxes {
+		p.sandbox(bad, i)
+	}
+	if err := bad.Err(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// named returns the names of policies, each of which there is.
+func (p *plan) named(bad *config.Problems, key string, names []config.Text) (out []string) {
+	for i, n := range names {
+		if p.policies[n.S] == nil {
+			bad.Add(n.Pos, fmt.Sprintf("%s[%d]", key, i), "there is no policy %q, or it is not taken", n.S)
+			continue
+		}
+		out = append(out, n.S)
+	}
+	return out
+}
+
+func (p *plan) credentials(ctx context.Context, bad *config.Problems, rel func(string) string) {
+	var bindings []credentials.Binding
+	for i, c := range p.file.Credentials {
+		key := fmt.Sprintf("credentials[%d]", i)
+		spec := c.Name.S + "=" + c.Source.S + "@" + c.Bind.S
+		if c.As.S != "" {
+			spec += ",as=" + c.As.S
+		}
+		s, err := credentials.ParseSpec(spec)
+		if err != nil {
+			bad.Add(c.Name.Pos, key, "%v", err)
+			continue
+		}
+		if s.SourceKind == "file" {
+			s.SourceArg = rel(s.SourceArg)
+		}
+		b, err := openSource(s)
+		if err != nil {
+			bad.Add(c.Source.Pos, key+".source", "%v", err)
+			continue
+		}
+		bindings, p.names = append(bindings, b.Binding), append(p.names, s.Name)
+	}
+	store, err := credentials.New(ctx, bindings)
+	if err != nil {
+		at := config.Pos{}
+		if len(p.file.Credentials) > 0 {
+			at = p.file.Credentials[0].Name.Pos
+		}
+		bad.Add(at, "credentials", "%v", err)
+	}
+	p.store = store
+}
+
+func (p *plan) network(bad *config.Problems, rel func(string) string) {
+	n := p.file.Network
+	for i, t := range n.AllowPrivate {
+		x, err := parsePrefix(t.S)
+		if err != nil {
+			bad.Add(t.Pos, fmt.Sprintf("network.allow_private[%d]", i), "%v", err)
+			continue
+		}
+		p.allowPrivate = append(p.allowPrivate, x)
+	}
+	var files []string
+	for _, t := range n.UpstreamCA {
+		files = append(files, rel(t.S))
+	}
+	if len(files) > 0 {
+		roots, err := parseRoots(files)
+		if err != nil {
+			bad.Add(n.UpstreamCA[0].Pos, "network.upstream_ca", "%v", err)
+		}
+		p.roots = roots
+	}
+	for _, kv := range n.Resolve {
+		h, a, err := parseResolve(kv.Key.S + "=" + kv.Value.S)
+		if err != nil {
+			bad.Add(kv.Key.Pos, "network.resolve", "%v", err)
+			continue
+		}
+		p.resolve[h] = a
+	}
+}
+
+func (p *plan) sandbox(bad *config.Problems, i int) {
+	c := p.file.Sandboxes[i]
+	key := fmt.Sprintf("sandboxes[%d]", i)
+	out := planned{pos: c.Name.Pos, socket: c.Explicit.Socket.S, owner: -1}
+	if c.Explicit.User.Set {
+		out.owner = int(c.Explicit.User.N)
+	}
+	for j := range i {
+		if p.file.Sandboxes[j].Name.S == c.Name.S {
+			bad.Add(c.Name.Pos, key+".name", "there are two sandboxes %q", c.Name.S)
+		}
+	}
+	labels, bindings := map[string]string{}, map[string]string{}
+	for _, kv := range c.Labels {
+		labels[kv.Key.S] = kv.Value.S
+	}
+	for _, kv := range c.Bindings {
+		bindings[kv.Key.S] = kv.Value.S
+	}
+	named := p.named(bad, key+".policy", c.Policy)
+	sb, err := p.describe(c.Name.S, labels, c.Props.V, named, c.Mode.S, bindings)
+	if err != nil {
+		bad.Add(c.Name.Pos, key, "%v", err)
+		return
+	}
+	out.Sandbox = *sb
+	p.sandboxes = append(p.sandboxes, out)
+}
+
+// describe makes a sandbox of what was said of it, or says what is wrong.
+func (p *plan) describe(name string, labels map[string]string, props map[string]any, named []string, mode string, bindings map[string]string) (*sandbox.Sandbox, error) {
+	sb := &sandbox.Sandbox{Name: name, Labels: labels, Props: props, Policy: named, Mode: sandbox.Mode(mode)}
+	var errs []error
+	if len(name) == 0 || len(name) > 128 || !plainName(name) {
+		errs = append(errs, fmt.Errorf("the name %q is not one: letters, digits, hyphens, dots and underscores, at most 128", name))
+	}
+	if sb.Mode == "" {
+		sb.Mode = sandbox.Enforce
+	}
+	switch sb.Mode {
+	case sandbox.Enforce, sandbox.Observe, sandbox.Sealed:
+	default:
+		errs = append(errs, fmt.Errorf("mode %q: expected enforce, observe or sealed", mode))
+	}
+	if len(sb.Policy) == 0 {
+		sb.Policy = p.def
+	}
+	for k, v := range bindings {
+		b, err := parseBinding(k + "=" + v)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		sb.Bindings = append(sb.Bindings, b)
+	}
+	for _, n := range sb.Policy {
+		pol := p.policies[n]
+		if pol == nil {
+			errs = append(errs, fmt.Errorf("there is no policy %q", n))
+			continue
+		}
+		for _, k := range pol.RequiresProps() {
+			if _, ok := props[k]; !ok {
+				errs = append(errs, fmt.Errorf("policy %s needs the property %q", n, k))
+			}
+		}
+	}
+	return sb, errors.Join(errs...)
+}
+
+func plainName(s string) bool {
+	for _, c := range []byte(s) {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_') {
+			return false
+		}
+	}
+	return s[0] != '.' && s[0] != '-'
+}
+
+// layers are the policies that decide for a sandbox.
+func (p *plan) layers(sb *sandbox.Sandbox) *policy.Layers {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key := strings.Join(sb.Policy, " ")
+	if l := p.layered[key]; l != nil {
+		return l
+	}
+	var engines []policy.Engine
+	for _, n := range sb.Policy {
+		pol := p.policies[n]
+		if pol == nil { // no layers deny
+			engines = nil
+			break
+		}
+		engines = append(engines, pol)
+	}
+	l := policy.NewLayers(engines...)
+	p.layered[key] = l
+	return l
+}
+
+// fixed reports what differs from another plan and cannot be changed while serve
+// runs.
+func (p *plan) fixed(old *plan) (out []string) {
+	for _, c := range []struct {
+		key  string
+		a, b any
+	}{{"state", p.file.State.S, old.file.State.S}, {"control", stripped(p.file.Control), stripped(old.file.Control)}, {"audit", stripped(p.file.Audit), stripped(old.file.Audit)}, {"network", stripped(p.file.Network), stripped(old.file.Network)}} {
+		if !reflect.DeepEqual(c.a, c.b) {
+			out = append(out, c.key)
+		}
+	}
+	return out
+}
+
+// stripped is a part of a configuration without its places.
+func stripped(v any) string {
+	switch v := v.(type) {
+	case config.Control:
+		s := v.Socket.S
+		for _, n := range append(v.Users, v.Groups...) {
+			s += fmt.Sprint(" ", n.N)
+		}
+		return s + fmt.Sprint(len(v.Users))
+	case config.Audit:
+		return fmt.Sprint(v.Dir.S, v.Segment.N)
+	case config.Network:
+		s := ""
+		for _, t := range append(v.AllowPrivate, v.UpstreamCA...) {
+			s += t.S + "\n"
+		}
+		for _, kv := range v.Resolve {
+			s += kv.Key.S + "=" + kv.Value.S + "\n"
+		}
+		return s + fmt.Sprint(len(v.AllowPrivate))
+	}
+	return ""
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"sallyport/admin"
+	"sallyport/audit"
+	"sallyport/config"
+	"sallyport/proxy"
+	"sallyport/proxy/leaf"
+)
+
+const defaultConfig = "/etc/sallyport/sallyport.yaml"
+
+func serveCommand() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "serve [-c FILE]",
+		Short: "Stand beside many sandboxes as their only way out",
+		Long: `serve runs the sidecar: one process that decides, equips and records what many
+sandboxes send, each with its own identity, policy and properties. It is
+commanded on its control socket, by 'sallyport sandbox' or any HTTP client.
+
+SIGHUP, or a change of the file, reads policies, credentials and sandboxes again:
+all of it is taken, or nothing and the old stays. SIGTERM drains and stops.`,
+		Example: `  sallyport serve -c sallyport.yaml
+  sallyport config check sallyport.yaml
+  sallyport run --sidecar /run/sallyport/control.sock --name build -- make test`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return serveSidecar(cmd.Context(), file) },
+	}
+	cmd.Flags().StringVarP(&file, "config", "c", defaultConfig, "read the configuration from `FILE`")
+	return cmd
+}
+
+// serveSidecar runs until ctx ends.
+func serveSidecar(ctx context.Context, file string) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, unix.SIGHUP)
+	defer signal.Stop(hup)
+	log := newLogger()
+	f, err := config.Load(file)
+	if err != nil {
+		return err
+	}
+	p, err := newPlan(ctx, file, f)
+	if err != nil {
+		return err
+	}
+	issuer, err := leaf.Open(f.State.S, leaf.Options{CommonName: "sallyport", Lifetime: 365 * 24 * time.Hour})
+	if err != nil {
+		return err
+	}
+	keys := &keyring{}
+	keys.use(p.store)
+	records, err := audit.Open(f.Audit.Dir.S, audit.Options{Service: version(), Filter: keys.redact, SegmentBytes: f.Audit.Segment.N})
+	if err != nil {
+		return err
+	}
+	defer records.Close()
+	srv, err := proxy.New(proxy.Config{Audit: records, Credentials: keys, Issuer: issuer, Resolver: resolver(p.resolve), AllowPrivate: p.allowPrivate, UpstreamRoots: p.roots, Log: log})
+	if err != nil {
+		return err
+	}
+	s := newSidecar(f, srv, records, issuer, keys, p)
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	ctl, err := controlSocket(f.Control.Socket.S)
+	if err != nil {
+		return err
+	}
+	watch := newFileWatch(file, p.watched)
+	defer watch.close()
+	api := &admin.Server{Keeper: s, Teller: s, Own: uint32(os.Getuid()), Failed: func(err error) { log.Error().Err(err).Msg("control") }}
+	for _, u := range f.Control.Users {
+		api.Users = append(api.Users, uint32(u.N))
+	}
+	for _, g := range f.Control.Groups {
+		api.Groups = append(api.Groups, uint32(g.N))
+	}
+	apiDone := make(chan error, 1)
+	apiCtx, apiStop := context.WithCancel(context.WithoutCancel(ctx))
+	defer apiStop()
+	go func() { apiDone <- api.Serve(apiCtx, ctl) }()
+	log.Info().Str("control", f.Control.Socket.S).Str("config", file).Msg("ready")
+	s.ready.Store(true)
+	for {
+		select {
+		case <-hup:
+			watch.follow(s.reload(ctx, file))
+		case <-watch.changed:
+			watch.follow(s.reload(ctx, file))
+		case err := <-apiDone:
+			return errors.Join(fmt.Errorf("the control socket: %w", err), s.end(f.DrainTimeout.D))
+		case <-ctx.Done():
+			s.ready.Store(false)
+			apiStop()
+			<-apiDone
+			return s.end(f.DrainTimeout.D)
+		}
+	}
+}
+
+// controlSocket listens where nobody else does.
+func controlSocket(path string) (net.Listener, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		_ = c.Close()
+		return nil, fmt.Errorf("%s is served by another process", path)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	// Whoever may connect is asked of the kernel, connection by connection.
+	return l, os.Chmod(path, 0o666)
+}
+
+func configCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "config", Short: "Check a configuration, or print its schema"}
+	cmd.AddCommand(&cobra.Command{
+		Use:     "check FILE",
+		Short:   "Say everything that is wrong with a configuration and what it names",
+		Long:    "check reads a configuration as serve does, with its policies and credentials. It exits with 1 when serve would not take it.",
+		Example: "  sallyport config check /etc/sallyport/sallyport.yaml",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f, err := config.Load(args[0])
+			if err == nil {
+				_, err = newPlan(cmd.Context(), args[0], f)
+			}
+			if err != nil {
+				fmt.Fprintln(cmd.OutOrStdout(), err)
+				return &exitError{code: 1}
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: ok\n", args[0])
+			return nil
+		},
+	}, &cobra.Command{
+		Use:     "schema",
+		Short:   "Print the JSON Schema of a configuration, for editors",
+		Example: "  sallyport config schema > sallyport.schema.json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := cmd.OutOrStdout().Write(config.Schema())
+			return err
+		},
+	})
+	return cmd
+}
