@@ -53,7 +53,7 @@ var mutants = []mutant{
 	{[]int{49}, "sandbox/netns/caps.go", "return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)", "return nil", e2e, "TestWorkloadIsConfined"},
 	{[]int{50}, "proxy/leaf/mint.go", "key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)", "key, err := i.caKey, error(nil)\n\t_ = elliptic.P256", "proxy/leaf", "TestKeysDiffer"},
 	{[]int{51}, "proxy/leaf/budget.go", "if b.left < 1 {", "if false {", "proxy/leaf", "TestBudget"},
-	{[]int{52}, "proxy/carry.go", "case d.Granted():\n\t\t\tf.tunnel(q, d, c)", "case true:\n\t\t\tf.tunnel(q, d, c)", e2e, "TestRawTCP"},
+	{[]int{52}, "proxy/carry.go", "case d.Granted():\n\t\t\tf.tunnel(w, q, d, c)", "case true:\n\t\t\tf.tunnel(w, q, d, c)", e2e, "TestRawTCP"},
 	{[]int{53}, "cmd/sallyport/run.go", "if !pool.AppendCertsFromPEM(b) {", "if !pool.AppendCertsFromPEM(b) && false {", e2e, "TestWrongFlags"},
 
 	// Framing.
@@ -86,6 +86,10 @@ var mutants = []mutant{
 	{[]int{76}, "proxy/canon/path.go", "if p, _, _ := strings.Cut(s, \";\"); p == \".\" || p == \"..\" {", "if false {", "proxy/canon", "TestPath"},
 	{[]int{76}, "proxy/canon/path.go", "case d == '%' && i+4 < len(raw) && isHex(raw[i+3]) && isHex(raw[i+4]):", "case false:", "proxy/canon", "TestPath"},
 	{[]int{77}, "proxy/canon/path.go", "for k, vs := range q {\n\t\tif !plain(k) {", "for _, vs := range q {\n\t\tif false {", "proxy/canon", "TestQuery"},
+	{[]int{166}, "policy/rego/source.go", "if ps := survey(o.Dir); len(ps) > 0 {", "if ps := survey(o.Dir); len(ps) > 99 {", "policy/rego", "TestNothingIsPassedOver"},
+	{[]int{166}, "policy/rego/compile.go", "verb && !used[r] {", "verb && !used[r] && false {", "policy/rego", "TestNothingIsPassedOver"},
+	{[]int{88}, "proxy/ward.go", "\tfor _, l := range all {", "\tfor _, l := range all[:0] {", "proxy", "TestChangesReachStreams"},
+	{[]int{88}, "proxy/exchange.go", "_ = x.rc.SetWriteDeadline(time.Now().Add(cutGrace))", "", "proxy", "TestChangeReachesAStalledClient"},
 	{[]int{78, 79}, "proxy/canon/header.go", "if identity[name] ||", "if false ||", "proxy/canon", "TestStripRequest"},
 
 	// Around the proxy.
@@ -93,6 +97,9 @@ var mutants = []mutant{
 	{[]int{93, 94}, "sandbox/netns/rules.go", "&expr.Log{Key: 1<<unix.NFTA_LOG_GROUP | 1<<unix.NFTA_LOG_SNAPLEN, Group: logGroup, Snaplen: 128},", "", e2e, "TestNothingLeaks"},
 	{[]int{94}, "proxy/forward.go", "resp.Header.Del(\"Alt-Svc\")", "_ = resp", "proxy", "TestAltSvc"},
 	{[]int{95}, "proxy/dns/dns.go", "default: // nothing but addresses", "case dns.TypeTXT:\n\t\tr.Answer = append(r.Answer, &dns.TXT{Hdr: dns.RR_Header{Name: q.Name, Rrtype: q.Qtype, Class: q.Qclass}, Txt: []string{\"x\"}})\n\t\treturn\n\tdefault: // nothing but addresses", "proxy/dns", "TestAnswers"},
+	{[]int{165}, "sandbox/netns/seccomp.go", "out = append(out, modes()...)", "_ = modes", e2e, "TestWorkloadIsConfined"},
+	{[]int{100}, "sandbox/netns/offer.go", "if err := kinds[i](fd); err != nil {", "if err := kinds[i](fd); err != nil && false {", e2e, "TestSidecarIsNotCommandedBySandboxes"},
+	{[]int{101}, "admin/server.go", "!s.may(c.actor) {", "false {", e2e, "TestSidecarIsNotCommandedBySandboxes"},
 
 	// Credentials.
 	{[]int{107}, "proxy/forward.go", "if x.grant != nil {\n\t\tif err := x.scrub(resp); err != nil {", "if false {\n\t\tif err := x.scrub(resp); err != nil {", e2e, "TestEchoes"},

@@ -106,6 +106,7 @@ func TestChangesReachStreams(t *testing.T) {
 				}
 				begin := time.Now()
 				r.gate.Update(&sb, pol)
+				time.AfterFunc(3*time.Second, func() { _ = resp.Body.Close() }) // so that a failure ends
 				if c.want == "" {
 					for range 50 {
 						if _, err := in.ReadString('\n'); err != nil {

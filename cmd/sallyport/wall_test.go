@@ -129,7 +129,7 @@ var confinements = []struct {
 	{"inherited descriptors", `print("fds", sorted(os.listdir("/proc/self/fd")))`, []string{"fds ['0', '1', '2', '3']"}}, // the last is that of listdir
 	{"processes", `pids = sorted(int(x) for x in os.listdir("/proc") if x.isdigit()); print("pids", pids == [1, os.getpid()])`, []string{"pids True"}},
 	{"interfaces", `print("interfaces", [n for _, n in socket.if_nameindex()])`, []string{"interfaces ['lo']"}},
-	{"home", `print("home", os.listdir(os.environ["HOME"]))`, []string{"home []"}},
+	{"home", `print("home", os.listdir(os.environ["HOME"]))`, []string{"home ['.pki']"}},
 	{"environment", `print("env", "SECRET_OF_THE_HOST" in os.environ)`, []string{"env False"}},
 	{"files of the system", `
 for path in ["/etc/x", "/usr/x", "/x", "/proc/sys/kernel/hostname", "/sys/x", "/run/sallyport/ca.pem"]:
@@ -142,6 +142,21 @@ call("unshare user", 272, 0x10000000); call("unshare net", 272, 0x40000000); cal
 print("userns", sh("unshare -Ur true") != 0, "netns", sh("unshare -n true") != 0)`, []string{"userns True netns True"}},
 	{"mounts", `call("mount", 165, b"none", b"/tmp", b"tmpfs", 0, 0); call("umount", 166, b"/proc/sys", 2)`, []string{"mount 1", "umount 1"}},
 	{"system calls", `call("io_uring", 425, 1, 0); call("bpf", 321, 0, 0, 0); call("add_key", 248, b"user", b"x", b"y", 1, -3); call("socket x32", 41 | 0x40000000, 2, 1, 0)`, []string{"io_uring 38", "bpf 1", "add_key 1", "socket x32 38"}},
+	{"set-user-ID files", `
+def bits(name, make):
+    try: make()
+    except OSError as e: print(name, e.errno); return
+    st = [os.stat(f).st_mode & 0o6000 for f in os.listdir(".") if f.startswith("suid")]
+    print(name, "DONE" if any(st) else "plain")
+open("suid", "w").close()
+bits("chmod", lambda: os.chmod("suid", 0o4755))
+bits("chmod sgid", lambda: os.chmod("suid", 0o2755))
+bits("fchmod", lambda: os.fchmod(os.open("suid", os.O_RDONLY), 0o4755))
+bits("open", lambda: os.open("suid2", os.O_CREAT | os.O_WRONLY, 0o4755))
+bits("mknod", lambda: os.mknod("suid3", 0o104755))
+bits("tmpfile", lambda: os.open(".", os.O_TMPFILE | os.O_WRONLY, 0o4755))
+call("creat", 85, b"suid4", 0o6755); call("open", 2, b"suid5", 0o101, 0o4755); call("fchmodat2", 452, -100, b"suid", 0o4755, 0); call("openat2", 437, -100, b"suid", b"\\0" * 24, 24)
+os.chmod("suid", 0o755); print("plain modes are fine")`, []string{"chmod 1", "chmod sgid 1", "fchmod 1", "open 1", "mknod 1", "tmpfile 1", "creat 1", "fchmodat2 1", "openat2 38", "plain modes are fine"}},
 	{"ptrace", `
 if libc.syscall(101, 16, 1, 0, 0) < 0: print("ptrace init", ctypes.get_errno())
 else: print("ptrace init DONE"); libc.waitpid(1, None, 0x40000000); libc.syscall(101, 17, 1, 0, 0)`, []string{"ptrace init 1"}},

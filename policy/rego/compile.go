@@ -75,7 +75,10 @@ func checkModules(modules map[string]*ast.Module) (errs ast.Errors) {
 		case pkg[1].Value.Compare(ast.String("sallyport")) == 0:
 			fail(m.Package.Location, "package %v is reserved", pkg)
 		case ph == "" && pkg[1].Value.Compare(ast.String("egress")) == 0:
-			fail(m.Package.Location, "%v is not a phase; the phases are egress and egress.connect, dns, dial, response, message. Helpers go into another package, such as lib", pkg)
+			fail(m.Package.Location, "%v is not a phase; the phases are egress and egress.connect, dial, response. Helpers go into another package, such as lib", pkg)
+		}
+		if ph == policy.DNS || ph == policy.Message {
+			fail(m.Package.Location, "nothing asks %v yet: rules in it would have no effect", pkg)
 		}
 		for _, a := range m.Annotations {
 			if len(a.Schemas) > 0 {
@@ -155,6 +158,11 @@ func (p *Policy) inspect(ctx context.Context, src *source, keep bool) (errs ast.
 	for f := range src.modules {
 		m := c.Modules[f]
 		if phaseOf(m.Package.Path) == "" {
+			for _, r := range m.Rules {
+				if _, verb := verbs[policy.Request][r.Head.Name.String()]; verb && !used[r] {
+					fail(r.Location, "%v is no phase and nothing uses its rule %v: is package egress meant?", m.Package.Path, r.Head.Ref())
+				}
+			}
 			continue
 		}
 		for _, r := range m.Rules {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -36,6 +37,15 @@ func read(o Options) (*source, error) {
 		return nil, fmt.Errorf("policy %s: %w", o.Name, err)
 	} else if !st.IsDir() {
 		return nil, fmt.Errorf("policy %s: %s is not a directory", o.Name, o.Dir)
+	} else {
+		if real, err := filepath.EvalSymlinks(o.Dir); err == nil && real != filepath.Clean(o.Dir) {
+			if st, err := os.Lstat(o.Dir); err == nil && st.Mode()&fs.ModeSymlink != 0 { // the loader does not follow it
+				o.Dir, root = real, real
+			}
+		}
+		if ps := survey(o.Dir); len(ps) > 0 {
+			return nil, &LoadError{o.Name, ps}
+		}
 	}
 	b, err := l.AsBundle(root)
 	if err != nil {

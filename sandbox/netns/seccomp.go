@@ -15,8 +15,13 @@ const (
 	offNr   = 0
 	offArch = 4
 	offArg0 = 16
-	offArg1 = 24
 )
+
+// argument is the offset of the low half of the nth argument, from 0 on.
+func argument(n uint32) uint32 { return offArg0 + 8*n }
+
+// setID are the bits of a mode that make a program run as its file's owner.
+const setID = unix.S_ISUID | unix.S_ISGID
 
 // x32 calls carry this bit: they would be another set of numbers.
 const x32 = 0x40000000
@@ -47,6 +52,9 @@ func filter() ([]bpf.Instruction, error) {
 	}
 	refuse(unix.ENOSYS, unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER)
 	refuse(unix.EPERM, unix.SYS_KEYCTL, unix.SYS_ADD_KEY, unix.SYS_REQUEST_KEY, unix.SYS_BPF, unix.SYS_PERF_EVENT_OPEN, unix.SYS_KEXEC_LOAD)
+	out = append(out, modes()...)
+	// The mode of openat2 is in memory, where no filter looks.
+	refuse(unix.ENOSYS, unix.SYS_OPENAT2)
 	for _, nr := range []uint32{unix.SYS_SOCKET, unix.SYS_SOCKETPAIR} {
 		out = append(out,
 			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: nr, SkipTrue: 7},
@@ -60,12 +68,37 @@ func filter() ([]bpf.Instruction, error) {
 	}
 	out = append(out,
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.SYS_IOCTL, SkipTrue: 4},
-		bpf.LoadAbsolute{Off: offArg1, Size: 4},
+		bpf.LoadAbsolute{Off: argument(1), Size: 4},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.TIOCSTI, SkipTrue: 1},
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.TIOCLINUX, SkipTrue: 1},
 		errno(unix.EPERM),
 		allow)
 	return out, nil
+}
+
+// modes refuses what would make a file set-user-ID or set-group-ID. On an
+// id-mapped mount the file belongs to the directory's owner outside, and whoever
+// executes it there would become that, which may be root.
+func modes() (out []bpf.Instruction) {
+	for nr, arg := range chmods {
+		out = append(out,
+			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: nr, SkipTrue: 4},
+			bpf.LoadAbsolute{Off: argument(arg), Size: 4},
+			bpf.JumpIf{Cond: bpf.JumpBitsNotSet, Val: setID, SkipTrue: 1},
+			bpf.RetConstant{Val: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)},
+			bpf.LoadAbsolute{Off: offNr, Size: 4})
+	}
+	for nr, arg := range opens { // the mode counts where a file is made, and stands behind the flags
+		out = append(out,
+			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: nr, SkipTrue: 6},
+			bpf.LoadAbsolute{Off: argument(arg), Size: 4},
+			bpf.JumpIf{Cond: bpf.JumpBitsNotSet, Val: unix.O_CREAT | unix.O_TMPFILE&^unix.O_DIRECTORY, SkipTrue: 3},
+			bpf.LoadAbsolute{Off: argument(arg + 1), Size: 4},
+			bpf.JumpIf{Cond: bpf.JumpBitsNotSet, Val: setID, SkipTrue: 1},
+			bpf.RetConstant{Val: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)},
+			bpf.LoadAbsolute{Off: offNr, Size: 4})
+	}
+	return out
 }
 
 // confine puts the filter on all threads. It needs no_new_privs.
