@@ -40,14 +40,10 @@ const (
 	DNSQuery        Name = "egress.dns.query"
 	PacketRefused   Name = "egress.packet.refused" // UDP, ICMP and the rest, at the wall
 	DenySummary     Name = "egress.deny.summary"   // a flood of one kind, counted
-	CredentialFetch Name = "egress.credential.fetch"
-	CredentialError Name = "egress.credential.error"
-	PolicyLoaded    Name = "egress.policy.loaded"
 	LifecycleStart  Name = "egress.lifecycle.start"
 	LifecycleStop   Name = "egress.lifecycle.stop"
 	AuditOpen       Name = "egress.audit.open"
 	AuditRecovered  Name = "egress.audit.recovered"
-	AuditRotate     Name = "egress.audit.rotate"
 	AuditClosed     Name = "egress.audit.closed"
 	ControlChange   Name = "egress.control.change" // somebody commanded the sidecar
 	ConfigLoaded    Name = "egress.config.loaded"  // a new configuration is in force

@@ -45,6 +45,9 @@ func FormatEntry(w io.Writer, e Entry, color bool) error {
 			parts = append(parts, paint(faint, "("+visible(p)+")"))
 		}
 	}
+	if w := e.Str("policy.would_deny"); w != "" {
+		parts = append(parts, paint(c, "would be "+visible(w)))
+	}
 	if et := e.Str("error.type"); et != "" {
 		parts = append(parts, paint(red, visible(et)), visible(e.Str("error.message")))
 	}
@@ -67,6 +70,9 @@ func verb(e Entry) (string, string) {
 	case RequestDecision, TunnelDecision:
 		switch d := e.Str("policy.decision"); d {
 		case "allow", "respond":
+			if e.Str("policy.would_deny") != "" {
+				return "observed", yellow
+			}
 			return d, green
 		default:
 			return d, red

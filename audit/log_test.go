@@ -87,15 +87,17 @@ func TestRecordAndVerify(t *testing.T) {
 	if _, err := Open(dir, Options{}); err == nil {
 		t.Fatal("two writers have one log")
 	}
-	var wg sync.WaitGroup
-	for i := range 200 {
-		wg.Go(func() {
-			if _, err := l.Record(t.Context(), decision(fmt.Sprint(i))); err != nil {
-				t.Error(err)
-			}
-		})
+	for i := range 10 { // groups, so that a segment fills between two of them
+		var wg sync.WaitGroup
+		for j := range 20 {
+			wg.Go(func() {
+				if _, err := l.Record(t.Context(), decision(fmt.Sprint(20*i+j))); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
 	}
-	wg.Wait()
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}

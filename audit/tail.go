@@ -22,6 +22,8 @@ type TailOptions struct {
 	Decision string // allow, deny, error, respond
 	Code     string
 	Text     string // anywhere in the record
+	// Damaged is told of a line that is no record, with its segment; nil is not.
+	Damaged func(segment string)
 }
 
 // An Entry is one record as it is kept, and its fields.
@@ -92,7 +94,7 @@ func tailSegment(ctx context.Context, dir, name string, o TailOptions, show func
 		part = append(part, line...)
 		switch {
 		case err == nil:
-			if err := entry(bytes.TrimSuffix(part, []byte("\n")), o, show); err != nil {
+			if err := entry(name, bytes.TrimSuffix(part, []byte("\n")), o, show); err != nil {
 				return err
 			}
 			part = nil
@@ -124,11 +126,14 @@ func pause(ctx context.Context) error {
 	}
 }
 
-func entry(line []byte, o TailOptions, show func(Entry) error) error {
+func entry(segment string, line []byte, o TailOptions, show func(Entry) error) error {
 	e := Entry{Line: line}
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.UseNumber()
 	if err := d.Decode(&e.Fields); err != nil {
+		if o.Damaged != nil {
+			o.Damaged(segment)
+		}
 		return nil // verify says what is wrong with it
 	}
 	switch {

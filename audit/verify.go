@@ -68,6 +68,8 @@ func (r *Report) String() string {
 	}
 	fmt.Fprintf(&b, "%s\n  integrity     %s\n", r.Dir, verdict)
 	switch {
+	case r.Broken != nil:
+		fmt.Fprintf(&b, "  completeness  not looked at: what stands behind the break counts for nothing\n")
 	case r.Closed:
 		fmt.Fprintf(&b, "  completeness  ends with its closing record\n")
 	case r.Torn > 0:
@@ -75,14 +77,26 @@ func (r *Report) String() string {
 	default:
 		fmt.Fprintf(&b, "  completeness  open: it is being written, or its writer was killed\n")
 	}
-	fmt.Fprintf(&b, "  records       %d in %d segments, %s to %s\n", r.Records, r.Segments, r.From, r.To)
+	fmt.Fprintf(&b, "  records       %d in %d segment", r.Records, r.Segments)
+	if r.Segments != 1 {
+		b.WriteByte('s')
+	}
+	if r.From != "" {
+		fmt.Fprintf(&b, ", %s to %s", r.From, r.To)
+	}
+	if r.Broken != nil {
+		b.WriteString(", up to the break")
+	}
+	b.WriteByte('\n')
 	if r.Pending+r.Lost > 0 {
 		fmt.Fprintf(&b, "  outcomes      %d decisions without an outcome, %d marked lost\n", r.Pending, r.Lost)
 	}
 	if r.Unacknowledged > 0 {
 		fmt.Fprintf(&b, "  unacknowledged %d bytes in segments whose disk failed; nothing depended on them\n", r.Unacknowledged)
 	}
-	fmt.Fprintf(&b, "  head          %s\n", r.Head)
+	if r.Head != "" {
+		fmt.Fprintf(&b, "  head          %s\n", r.Head)
+	}
 	b.WriteString("  The chain has no key: it shows an edit before the last record, not a log rewritten\n  whole or cut at its end. Compare the head with one that was kept elsewhere.")
 	return b.String()
 }

@@ -20,7 +20,7 @@ func auditCommand() *cobra.Command {
 		Short: "Read and verify audit logs",
 	}
 	cmd.AddCommand(auditTailCommand(), auditVerifyCommand())
-	return cmd
+	return group(cmd)
 }
 
 func auditTailCommand() *cobra.Command {
@@ -38,6 +38,18 @@ func auditTailCommand() *cobra.Command {
 			dir, err := logDir(args)
 			if err != nil {
 				return err
+			}
+			switch o.Decision {
+			case "", "allow", "deny", "error", "respond":
+			default:
+				return fmt.Errorf("--decision %q: expected allow, deny, error or respond", o.Decision)
+			}
+			warned := false
+			o.Damaged = func(segment string) {
+				if !warned {
+					warned = true
+					fmt.Fprintf(cmd.ErrOrStderr(), "sallyport: %s holds a line that is no record: see sallyport audit verify %s\n", segment, dir)
+				}
 			}
 			w := cmd.OutOrStdout()
 			color := false

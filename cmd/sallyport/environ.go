@@ -49,6 +49,9 @@ func environment(host, names []string, all bool, secrets []string, at trusted) (
 	}
 	for _, n := range names {
 		k, v, ok := strings.Cut(n, "=")
+		if k == "" {
+			return nil, fmt.Errorf("--env %q: expected NAME or NAME=VALUE", n)
+		}
 		if !ok {
 			if v, ok = hostVars[k]; !ok {
 				return nil, fmt.Errorf("--env %s: there is no such variable; write --env %s=VALUE to set one", k, k)

@@ -100,6 +100,23 @@ the code never sees, and recorded before it has an effect.`,
 	return root
 }
 
+// group makes a command that only has others: one that it does not have is an error.
+func group(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		hint := "see " + cmd.CommandPath() + " --help"
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			hint = "did you mean " + near[0] + "?"
+		}
+		return fmt.Errorf("%s has no command %q; %s", cmd.CommandPath(), args[0], hint)
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	return cmd
+}
+
 // version is the module's, with the commit it was built from when that is known.
 func version() string {
 	v := "devel"

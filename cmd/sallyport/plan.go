@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 
@@ -87,6 +88,17 @@ func newPlan(ctx context.Context, file string, f *config.File) (*plan, error) {
 		}
 	}
 	p.credentials(ctx, bad, rel)
+	for i, c := range f.Policies {
+		pol := p.policies[c.Name.S]
+		if pol == nil {
+			continue
+		}
+		for _, n := range pol.Credentials() {
+			if !slices.Contains(p.names, n) && len(bad.List) == 0 {
+				bad.Add(c.Name.Pos, fmt.Sprintf("policies[%d]", i), "it asks for the credential %q, and there is none of this name in credentials", n)
+			}
+		}
+	}
 	p.network(bad, rel)
 	for i := range f.Sandboxes {
 		p.sandbox(bad, i)

@@ -16,7 +16,7 @@ func policyCommand() *cobra.Command {
 		Short: "Check, test and format policies",
 	}
 	cmd.AddCommand(policyCheckCommand(), policyTestCommand(), policyFmtCommand())
-	return cmd
+	return group(cmd)
 }
 
 // everyDir runs one thing over several directories and fails if any of them did.

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os"
-	"strings"
 	"testing"
 
 	"sallyport/config"
@@ -10,17 +8,8 @@ import (
 
 // What the README shows is a configuration that is taken.
 func TestReadmeConfiguration(t *testing.T) {
-	text, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, ok := strings.Cut(string(text), "```yaml\n")
-	block, _, ok2 := strings.Cut(rest, "```")
-	if !ok || !ok2 {
-		t.Fatal("there is no configuration in it")
-	}
 	t.Setenv("GITHUB_TOKEN", "x-token-of-the-test")
-	f, err := config.Parse("../../sallyport.yaml", []byte(block))
+	f, err := config.Parse("../../sallyport.yaml", []byte(block(t, "../../README.md", "yaml", 0)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -157,7 +157,11 @@ func (f *runFlags) parse(argv []string) (*runOptions, error) {
 		}
 	}
 	for _, s := range f.bind {
-		if b, err := parseBinding(s); add(err) {
+		b, err := parseBinding(s)
+		if err == nil && slices.ContainsFunc(o.grants.bind, func(x sandbox.Binding) bool { return x.Host == b.Host && x.Port == b.Port }) {
+			err = fmt.Errorf("--bind %q: the name is bound already", s)
+		}
+		if add(err) {
 			o.grants.bind = append(o.grants.bind, b)
 		}
 	}
@@ -167,7 +171,11 @@ func (f *runFlags) parse(argv []string) (*runOptions, error) {
 		}
 	}
 	for _, s := range f.resolve {
-		if h, a, err := parseResolve(s); add(err) {
+		h, a, err := parseResolve(s)
+		if _, twice := o.resolve[h]; err == nil && twice {
+			err = fmt.Errorf("--resolve %q: the name has an address already", s)
+		}
+		if add(err) {
 			o.resolve[h] = a
 		}
 	}
@@ -223,6 +231,9 @@ func parseLabels(in []string) (map[string]string, error) {
 		k, v, ok := strings.Cut(s, "=")
 		if !ok || k == "" {
 			return nil, fmt.Errorf("--label %q: expected KEY=VALUE", s)
+		}
+		if _, twice := out[k]; twice {
+			return nil, fmt.Errorf("--label %s is given twice", k)
 		}
 		out[k] = v
 	}

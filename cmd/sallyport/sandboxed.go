@@ -58,6 +58,11 @@ func runSandbox(ctx context.Context, o *runOptions) error {
 	if err != nil {
 		return err
 	}
+	for _, n := range pol.Credentials() {
+		if !slices.ContainsFunc(o.credentials, func(b credentials.Binding) bool { return b.Name == n }) {
+			fmt.Fprintf(o.stderr, "sallyport: the policy asks for the credential %q, which is not given: what needs it will be refused (give it with --credential %s=…)\n", n, n)
+		}
+	}
 	records, err := audit.Open(o.auditDir, audit.Options{Service: version(), Filter: store.Redact})
 	if err != nil {
 		return err

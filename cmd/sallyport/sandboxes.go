@@ -43,7 +43,7 @@ func sandboxCommand() *cobra.Command {
 		sandboxStateCommand(client, "resume", admin.Active, "Let pass again what policy allows"),
 		sandboxStateCommand(client, "revoke", admin.Revoked, "Let nothing pass ever again, and cut what is open"),
 		sandboxRemoveCommand(client), sandboxWatchCommand(client))
-	return cmd
+	return group(cmd)
 }
 
 // printJSON writes a value as people read it.

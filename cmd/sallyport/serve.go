@@ -163,5 +163,5 @@ func configCommand() *cobra.Command {
 			return err
 		},
 	})
-	return cmd
+	return group(cmd)
 }

@@ -21,8 +21,9 @@ type summary struct {
 
 	mu      sync.Mutex
 	refused map[refusedKey]*refusedCount
-	failed  map[string]int
-	n       struct{ allow, deny, fail int }
+	would   map[refusedKey]*refusedCount // let pass by observing
+	failed  map[refusedKey]*refusedCount // allowed, and not carried to its end
+	n       struct{ allow, deny, would, fail int }
 }
 
 type refusedKey struct{ what, code string }
@@ -34,7 +35,7 @@ type refusedCount struct {
 }
 
 func newSummary(to proxy.Recorder) *summary {
-	return &summary{to: to, refused: map[refusedKey]*refusedCount{}, failed: map[string]int{}}
+	return &summary{to: to, refused: map[refusedKey]*refusedCount{}, would: map[refusedKey]*refusedCount{}, failed: map[refusedKey]*refusedCount{}}
 }
 
 var _ proxy.Recorder = (*summary)(nil)
@@ -64,6 +65,11 @@ func (s *summary) count(ev *audit.Event) {
 	case audit.RequestDecision, audit.TunnelDecision:
 		if ev.Decision.Effect == "allow" || ev.Decision.Effect == "respond" {
 			s.n.allow++
+			if ev.Decision.Would != "" {
+				s.n.would++
+				what, fix := target(ev)
+				keep(s.would, refusedKey{what, ev.Decision.Would}, "", fix, 1)
+			}
 			return
 		}
 		what, fix := target(ev)
@@ -72,10 +78,8 @@ func (s *summary) count(ev *audit.Event) {
 		if ev.Result != nil && ev.Result.ErrorType != "" && ev.Result.Source != "upstream" && ev.Result.ErrorType != "canceled" && ev.Result.ErrorType != "client_gone" {
 			what, _ := target(ev)
 			s.n.fail++
-			k := what + ": " + ev.Result.ErrorType
-			if len(s.failed) < maxKinds || s.failed[k] > 0 {
-				s.failed[k]++
-			}
+			why := strings.TrimPrefix(ev.Result.Error, ev.Result.ErrorType+": ")
+			keep(s.failed, refusedKey{what, ev.Result.ErrorType}, why, remedies[ev.Result.ErrorType], 1)
 		}
 	case audit.PacketRefused:
 		what := fmt.Sprintf("%s %s", ev.Packet.Transport, ev.Packet.Dest)
@@ -92,16 +96,26 @@ func (s *summary) count(ev *audit.Event) {
 
 func (s *summary) refuse(what, code, public, fix string, n int) {
 	s.n.deny += n
-	k := refusedKey{what, code}
-	c := s.refused[k]
+	keep(s.refused, refusedKey{what, code}, public, fix, n)
+}
+
+func keep(in map[refusedKey]*refusedCount, k refusedKey, public, fix string, n int) {
+	c := in[k]
 	if c == nil {
-		if len(s.refused) >= maxKinds {
+		if len(in) >= maxKinds {
 			return
 		}
 		c = &refusedCount{public: public, fix: fix}
-		s.refused[k] = c
+		in[k] = c
 	}
 	c.n += n
+}
+
+// remedies are what an operator can do about what failed.
+var remedies = map[string]string{
+	"tls_verify":           "--upstream-ca FILE trusts the CA of its certificate",
+	"credential_unknown":   "--credential NAME=… gives the policy what it asks for",
+	"credential_not_bound": "bind the credential to where it goes, in --credential",
 }
 
 // target is where an event wanted to go, and the flag that would let it.
@@ -138,29 +152,42 @@ var fixable = map[string]bool{"default_deny": true, "unknown_protocol": true, "s
 func (s *summary) print(w io.Writer, flags bool, dir string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fmt.Fprintf(w, "sallyport: %d allowed, %d refused", s.n.allow, s.n.deny)
+	fmt.Fprintf(w, "sallyport: %d allowed", s.n.allow)
 	if s.n.fail > 0 {
-		fmt.Fprintf(w, ", %d failed", s.n.fail)
+		fmt.Fprintf(w, " (%d of them failed)", s.n.fail)
 	}
-	fmt.Fprintf(w, "; records in %s\n", dir)
+	if s.n.would > 0 {
+		fmt.Fprintf(w, ", of which %d would be refused", s.n.would)
+	}
+	fmt.Fprintf(w, ", %d refused; records in %s\n", s.n.deny, dir)
+	list(w, "refused ", s.refused, dir, flags)
+	list(w, "observed", s.would, dir, flags)
+	list(w, "failed  ", s.failed, dir, false)
+}
+
+// list prints the kinds of one outcome, the most frequent first.
+func list(w io.Writer, word string, in map[refusedKey]*refusedCount, dir string, flags bool) {
 	const most = 10
-	keys := slices.SortedFunc(maps.Keys(s.refused), func(a, b refusedKey) int {
-		return cmp.Or(cmp.Compare(s.refused[b].n, s.refused[a].n), cmp.Compare(a.what, b.what), cmp.Compare(a.code, b.code))
+	keys := slices.SortedFunc(maps.Keys(in), func(a, b refusedKey) int {
+		return cmp.Or(cmp.Compare(in[b].n, in[a].n), cmp.Compare(a.what, b.what), cmp.Compare(a.code, b.code))
 	})
 	for i, k := range keys {
 		if i == most {
 			fmt.Fprintf(w, "  … and %d more kinds: sallyport audit tail %s\n", len(keys)-most, dir)
 			break
 		}
-		c := s.refused[k]
-		fmt.Fprintf(w, "  refused %s%s  %s: %s", clean(k.what), times(c.n), k.code, clean(c.public))
-		if flags && c.fix != "" && fixable[k.code] {
+		c := in[k]
+		fmt.Fprintf(w, "  %s %s%s  %s", word, clean(k.what), times(c.n), k.code)
+		if c.public != "" {
+			fmt.Fprintf(w, ": %s", clean(c.public))
+		}
+		switch {
+		case flags && c.fix != "" && fixable[k.code]:
 			fmt.Fprintf(w, "  (allow it: %s)", clean(c.fix))
+		case remedies[k.code] != "" && c.fix == remedies[k.code]:
+			fmt.Fprintf(w, "  (%s)", c.fix)
 		}
 		fmt.Fprintln(w)
-	}
-	for _, k := range slices.Sorted(maps.Keys(s.failed)) {
-		fmt.Fprintf(w, "  failed  %s%s\n", clean(k), times(s.failed[k]))
 	}
 }
 

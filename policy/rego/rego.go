@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -61,6 +62,26 @@ func (p *Policy) Digest() string { return p.digest }
 
 // RequiresProps returns the properties without which a sandbox cannot have this policy.
 func (p *Policy) RequiresProps() []string { return p.props }
+
+// Credentials returns the names of credentials that rules ask for by a constant.
+func (p *Policy) Credentials() (out []string) {
+	for _, r := range p.phases[policy.Request].author {
+		if r.Head.Name.String() != "credentials" || r.Head.Key == nil {
+			continue
+		}
+		t := r.Head.Key
+		if o, ok := t.Value.(ast.Object); ok {
+			t = o.Get(ast.StringTerm("name"))
+		}
+		if t != nil {
+			if s, ok := t.Value.(ast.String); ok {
+				out = append(out, string(s))
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
 
 // Has reports whether the author wrote rules for a phase.
 func (p *Policy) Has(ph policy.Phase) bool { return p.phases[ph] != nil && p.phases[ph].has }

@@ -158,7 +158,11 @@ func execute(o *order, tty *os.File) (pid, code int, err error) {
 		err = nil
 	}
 	if err != nil {
-		return 0, codeOf(err), fmt.Errorf("%s: %w", o.Argv[0], reason(err))
+		err, code := reason(err), codeOf(err)
+		if code == codeNotFound && !o.Shown {
+			err = errors.New("there is no such command inside the sandbox; the directory that it was started in is not shown there, since home directories and the system's are not: start it in another one, or show this one with --mount")
+		}
+		return 0, code, fmt.Errorf("%s: %w", o.Argv[0], err)
 	}
 	attr := &os.ProcAttr{Env: o.Env, Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}, Sys: &syscall.SysProcAttr{Setsid: true}}
 	if tty != nil {

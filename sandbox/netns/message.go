@@ -21,6 +21,7 @@ type order struct {
 	Resolv   []byte
 	Hosts    []byte
 	Java     []byte
+	Shown    bool // the working directory is
 	Terminal bool
 	Hidden   []string // inside
 	Trees    []tree

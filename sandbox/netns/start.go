@@ -213,7 +213,7 @@ func (s *Sandbox) order() (*order, []*os.File, error) {
 	}
 	if dir, shown := workDir(spec); shown {
 		o.Trees = append(o.Trees, tree{Source: dir, Target: dir, Writable: true})
-		o.Dir = dir
+		o.Dir, o.Shown = dir, true
 	}
 	for _, p := range pathPrefixes(spec) {
 		o.Trees = append(o.Trees, tree{Source: p, Target: p})
