@@ -1,15 +1,21 @@
 package credentials
 
-import "slices"
+import (
+	"bytes"
+	"slices"
+)
 
 // patterns is an Aho–Corasick automaton over all forms of some secrets: one step
 // a byte, whatever their number. It is immutable.
 type patterns struct {
-	next  [][256]int32    // goto and failure in one
+	class [256]uint8      // bytes that no pattern has are all of class 0
+	width int             // classes
+	next  []int32         // goto and failure in one: width to a state
 	depth []int32         // length of the longest prefix of a pattern that a state stands for
 	found []*pattern      // the longest pattern that ends in a state
 	start [256]bool       // bytes with which a pattern begins
 	pairs [1 << 10]uint64 // and the two bytes, as a set of bits: what is none of them is passed over
+	most  int             // length of the longest pattern
 }
 
 // begins reports whether two bytes can be the beginning of a pattern.
@@ -29,19 +35,33 @@ func (a *patterns) skip(p []byte, i int) int {
 }
 
 func compile(ps []pattern) *patterns {
-	a := &patterns{next: make([][256]int32, 1), depth: []int32{0}, found: []*pattern{nil}}
+	a := &patterns{depth: []int32{0}, found: []*pattern{nil}, width: 1}
 	ps = slices.Clone(ps)
+	for i := range ps {
+		a.most = max(a.most, len(ps[i].text))
+		for _, c := range ps[i].text {
+			if a.class[c] == 0 {
+				a.class[c] = uint8(a.width) // fewer than 256: control bytes are in no secret
+				a.width++
+			}
+		}
+	}
+	state := func() int32 {
+		a.next = append(a.next, make([]int32, a.width)...)
+		return int32(len(a.next)/a.width - 1)
+	}
+	state()
 	for i := range ps {
 		p := &ps[i]
 		at := int32(0)
 		for _, c := range p.text {
-			n := a.next[at][c]
+			k := int(at)*a.width + int(a.class[c])
+			n := a.next[k]
 			if n == 0 {
-				n = int32(len(a.next))
-				a.next = append(a.next, [256]int32{})
+				n = state()
 				a.depth = append(a.depth, a.depth[at]+1)
 				a.found = append(a.found, nil)
-				a.next[at][c] = n
+				a.next[k] = n
 			}
 			at = n
 		}
@@ -50,20 +70,21 @@ func compile(ps []pattern) *patterns {
 		x, y := uint(p.text[0]), uint(p.text[1]) // none is shorter than minSecret
 		a.pairs[(x<<8|y)>>6] |= 1 << (y & 63)
 	}
-	fail := make([]int32, len(a.next))
+	fail := make([]int32, len(a.depth))
 	var queue []int32
-	for c := range 256 {
-		if n := a.next[0][c]; n != 0 {
+	for c := range a.width {
+		if n := a.next[c]; n != 0 {
 			queue = append(queue, n)
 		}
 	}
 	for len(queue) > 0 {
 		at := queue[0]
 		queue = queue[1:]
-		for c := range 256 {
-			n, f := a.next[at][c], a.next[fail[at]][c]
+		for c := range a.width {
+			k := int(at)*a.width + c
+			n, f := a.next[k], a.next[int(fail[at])*a.width+c]
 			if n == 0 {
-				a.next[at][c] = f
+				a.next[k] = f
 				continue
 			}
 			fail[n] = f
@@ -82,12 +103,37 @@ type scan struct {
 	at   int32
 	held []byte // the end of what came, which may be the beginning of a secret
 	hits int
+	// even holds back, of each line, as many bytes as the longest secret has, whether
+	// they look like its beginning or not: otherwise what is held would tell whoever
+	// can have text of theirs echoed whether it is. A line's end lets all go, since
+	// none is in a secret.
+	even  bool
+	late  []byte // clean, and held back for that
+	drops int    // bytes behind a secret that may be of its encoding, still to be dropped
 }
 
 // feed returns what is known to be no secret, with markers for what was one.
-// Held back is only what is a prefix of one.
 func (s *scan) feed(dst, p []byte) []byte {
+	if !s.even {
+		return s.search(dst, p)
+	}
+	s.late = s.search(s.late, p)
+	n := max(len(s.late)-max(s.a.most-1-len(s.held), 0), bytes.LastIndexByte(s.late, '\n')+1)
+	dst = append(dst, s.late[:n]...)
+	s.late = append(s.late[:0], s.late[n:]...)
+	return dst
+}
+
+// search is feed, but holds back no more than what is a prefix of a secret.
+func (s *scan) search(dst, p []byte) []byte {
 	for i := 0; i < len(p); i++ {
+		if s.drops > 0 {
+			if base64Byte(p[i]) {
+				s.drops--
+				continue
+			}
+			s.drops = 0
+		}
 		if s.at == 0 {
 			j := s.a.skip(p, i)
 			dst = append(dst, p[i:j]...)
@@ -96,12 +142,15 @@ func (s *scan) feed(dst, p []byte) []byte {
 			}
 		}
 		s.held = append(s.held, p[i])
-		s.at = s.a.next[s.at][p[i]]
+		s.at = s.a.next[int(s.at)*s.a.width+int(s.a.class[p[i]])]
 		if f := s.a.found[s.at]; f != nil {
 			dst = append(dst, s.held[:len(s.held)-len(f.text)]...)
 			dst = append(dst, marker(f.name)...)
 			s.held, s.at = s.held[:0], 0
 			s.hits++
+			if f.coded {
+				s.drops = 3
+			}
 			continue
 		}
 		if d := int(s.a.depth[s.at]); len(s.held) > d {
@@ -112,10 +161,15 @@ func (s *scan) feed(dst, p []byte) []byte {
 	return dst
 }
 
+// base64Byte: what may stand behind a secret in base64 and carry bits of its end.
+func base64Byte(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '+' || c == '/' || c == '-' || c == '_' || c == '='
+}
+
 // flush returns what is held at the end of the stream.
 func (s *scan) flush(dst []byte) []byte {
-	dst = append(dst, s.held...)
-	s.held, s.at = s.held[:0], 0
+	dst = append(append(dst, s.late...), s.held...)
+	s.held, s.late, s.at = s.held[:0], s.late[:0], 0
 	return dst
 }
 

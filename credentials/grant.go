@@ -11,12 +11,11 @@ import (
 
 // A Grant is the credentials of one request. It is for one goroutine.
 type Grant struct {
-	store    *Store
-	target   Target
-	items    []item
-	patterns []*patterns
-	find     *patterns
-	client   map[string]bool // places at which the client had a value of its own
+	store  *Store
+	target Target
+	items  []item
+	find   *patterns
+	client map[string]bool // places at which the client had a value of its own
 }
 
 type item struct {
@@ -110,7 +109,7 @@ func strip(p Place, h http.Header, u *url.URL) (found bool) {
 
 // PrepareRequest asks for an answer that can be searched: whole and uncoded.
 func (g *Grant) PrepareRequest(h http.Header) {
-	for _, k := range []string{"Range", "If-Range", "A-Im", "Want-Digest", "Want-Content-Digest", "Want-Repr-Digest"} {
+	for _, k := range []string{"Range", "If-Range", "Request-Range", "X-Ms-Range", "X-Goog-Range", "A-Im", "Want-Digest", "Want-Content-Digest", "Want-Repr-Digest"} {
 		h.Del(k)
 	}
 	h.Set("Accept-Encoding", "identity")

@@ -17,27 +17,34 @@ type pattern struct {
 	text    []byte
 	name    string
 	version string
+	coded   bool // in base64: the characters around it may carry bits of its ends
 }
 
 // patternsOf returns the forms of a secret: as it is, as it was put on the
 // request, and as servers encode what they echo.
 func patternsOf(b *Binding, s Secret) []pattern {
 	var out []pattern
+	coded := false
 	add := func(t []byte) {
 		if len(t) >= minSecret && !slices.ContainsFunc(out, func(p pattern) bool { return bytes.Equal(p.text, t) }) {
-			out = append(out, pattern{text: bytes.Clone(t), name: b.Name})
+			out = append(out, pattern{text: bytes.Clone(t), name: b.Name, coded: coded})
 		}
 	}
 	s.use(func(v []byte) {
 		forms := [][]byte{v}
 		if b.Place.Kind == Basic {
 			pair := append([]byte(b.Place.User+":"), v...)
+			coded = true
 			add([]byte(base64.StdEncoding.EncodeToString(pair)))
 			add([]byte(base64.RawStdEncoding.EncodeToString(pair)))
 			add([]byte(base64.URLEncoding.EncodeToString(pair)))
+			coded = false
 			forms = append(forms, pair)
 		}
 		add(v)
+		add(bytes.ToLower(v))
+		add(bytes.ToUpper(v))
+		coded = true
 		for _, f := range forms {
 			for _, enc := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
 				for off := range 3 {
@@ -45,6 +52,7 @@ func patternsOf(b *Binding, s Secret) []pattern {
 				}
 			}
 		}
+		coded = false
 		add([]byte(hex.EncodeToString(v)))
 		add([]byte(strings.ToUpper(hex.EncodeToString(v))))
 		for _, t := range []string{url.QueryEscape(string(v)), url.PathEscape(string(v)), percent(v, "%02X"), percent(v, "%02x"), strings.ToLower(url.QueryEscape(string(v)))} {
@@ -64,6 +72,10 @@ func patternsOf(b *Binding, s Secret) []pattern {
 			add(t[1 : len(t)-1])
 		}
 		add([]byte(html.EscapeString(string(v))))
+		for _, format := range []string{`\u%04x`, `\u%04X`, "&#%d;", "&#x%x;", "&#x%X;", "%%25%02x", "%%25%02X"} {
+			add([]byte(escaped(v, format, "")))
+			add([]byte(escaped(v, format, "-_.~"))) // what most leave as it is
+		}
 	})
 	return out
 }
@@ -83,13 +95,16 @@ func shifted(enc *base64.Encoding, v []byte, off int) []byte {
 	return []byte(t[start:end])
 }
 
-func percent(v []byte, format string) string {
+func percent(v []byte, format string) string { return escaped(v, "%%"+format, "-_.~") }
+
+// escaped writes all but letters, digits and the bytes of plain in a format.
+func escaped(v []byte, format, plain string) string {
 	var b strings.Builder
 	for _, c := range v {
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.' || c == '~' {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(plain, c) >= 0 {
 			b.WriteByte(c)
 		} else {
-			fmt.Fprintf(&b, "%%"+format[:4], c)
+			fmt.Fprintf(&b, format, c)
 		}
 	}
 	return b.String()

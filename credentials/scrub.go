@@ -43,6 +43,10 @@ var lengthy = []string{"Content-Length", "Content-Encoding", "Etag", "Content-Md
 // ScrubBody returns a body without the secrets, decoded. It edits the header
 // accordingly. A coding that cannot be decoded is an error.
 func (g *Grant) ScrubBody(body io.ReadCloser, h http.Header) (io.ReadCloser, *Count, error) {
+	// A part of an answer may begin or end inside of the secret.
+	if t := strings.ToLower(h.Get("Content-Type")); h.Get("Content-Range") != "" || strings.HasPrefix(t, "multipart/byteranges") || strings.HasPrefix(t, "multipart/x-byteranges") {
+		return nil, nil, errors.New("the answer is a part, which was not asked for")
+	}
 	count := &Count{}
 	in := &counted{r: body}
 	var r io.Reader = in
@@ -74,7 +78,7 @@ func (g *Grant) ScrubBody(body io.ReadCloser, h http.Header) (io.ReadCloser, *Co
 	if body == http.NoBody {
 		return body, count, nil
 	}
-	return &scrubbed{r: r, in: in, body: body, coded: len(codings) > 0, scan: scan{a: g.find}, count: count, closers: closers}, count, nil
+	return &scrubbed{r: r, in: in, body: body, coded: len(codings) > 0, scan: scan{a: g.find, even: !strings.HasPrefix(strings.ToLower(h.Get("Content-Type")), "application/grpc")}, count: count, closers: closers}, count, nil
 }
 
 // decoder undoes one coding. Nothing is read before the first Read.
@@ -194,6 +198,6 @@ func (s *scrubbed) Close() error {
 		buffers.Put(&b)
 	}
 	clear(s.out)
-	s.buf, s.out, s.scan.held, s.err = nil, nil, nil, errClosed
+	s.buf, s.out, s.scan.held, s.scan.late, s.err = nil, nil, nil, nil, errClosed
 	return s.body.Close()
 }

@@ -30,6 +30,9 @@ func NewSecret(b []byte) (Secret, error) {
 			return Secret{}, fmt.Errorf("the secret has a line break or another control character")
 		}
 	}
+	if b[0] == ' ' || b[len(b)-1] == ' ' {
+		return Secret{}, fmt.Errorf("the secret begins or ends with a space, which is lost on the way")
+	}
 	v := append([]byte(nil), b...)
 	return Secret{&v}, nil
 }

@@ -17,7 +17,12 @@ type Store struct {
 
 	mu   sync.Mutex
 	live map[string]*known // by name: the values that may be on their way
+	// joined are automata over several credentials, by their names and versions.
+	joined map[string]*patterns
 }
+
+// maxJoined bounds the automata that are kept.
+const maxJoined = 64
 
 // known are the last values of one credential, as patterns.
 type known struct {
@@ -32,7 +37,7 @@ const keptVersions = 3
 // New checks the bindings and fetches each secret once, so that one that is
 // missing is an error now.
 func New(ctx context.Context, bindings []Binding) (*Store, error) {
-	s := &Store{bindings: slices.Clone(bindings), live: map[string]*known{}}
+	s := &Store{bindings: slices.Clone(bindings), live: map[string]*known{}, joined: map[string]*patterns{}}
 	var errs []error
 	names := map[string]bool{}
 	for i := range s.bindings {
@@ -111,20 +116,65 @@ func (s *Store) Grant(ctx context.Context, t Target, names []string) (*Grant, er
 			return nil, &Error{"credential_unavailable", "a credential for this destination is not available", s.RedactString(err.Error())}
 		}
 		g.items = append(g.items, item{b, secret, version})
-		g.patterns = append(g.patterns, s.learn(b, secret, version))
+		s.learn(b, secret, version)
 	}
-	if len(g.patterns) == 1 {
-		g.find = g.patterns[0]
-		return g, nil
-	}
-	var all []pattern
-	s.mu.Lock()
-	for _, n := range names {
-		all = append(all, s.live[n].all...)
-	}
-	s.mu.Unlock()
-	g.find = compile(all)
+	g.find = s.finder(names, t)
 	return g, nil
+}
+
+// Watch returns a Grant that puts nothing on a request and takes out of the
+// answer what is bound to the host, whatever the port or scheme: what was sent
+// there once may be told again. It is nil when nothing is bound to the host.
+func (s *Store) Watch(t Target) *Grant {
+	f := s.finder(nil, t)
+	if f == nil {
+		return nil
+	}
+	return &Grant{store: s, target: t, find: f}
+}
+
+// finder looks for these credentials and all that are bound to the host. What it
+// was compiled from names it, so that it is compiled once.
+func (s *Store) finder(names []string, t Target) *patterns {
+	var all []string
+	for i := range s.bindings {
+		if b := &s.bindings[i]; b.Host == t.Addr.Host() || slices.Contains(names, b.Name) {
+			all = append(all, b.Name)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var key strings.Builder
+	var last *known
+	n := 0
+	for _, name := range all {
+		if k := s.live[name]; k != nil {
+			fmt.Fprintf(&key, "%q %q\n", name, k.versions)
+			last = k
+			n++
+		}
+	}
+	switch n {
+	case 0:
+		return nil
+	case 1:
+		return last.patterns
+	}
+	if f := s.joined[key.String()]; f != nil {
+		return f
+	}
+	var ps []pattern
+	for _, name := range all {
+		if k := s.live[name]; k != nil {
+			ps = append(ps, k.all...)
+		}
+	}
+	if len(s.joined) >= maxJoined {
+		clear(s.joined)
+	}
+	f := compile(ps)
+	s.joined[key.String()] = f
+	return f
 }
 
 // Strip takes the client's own values out of the places of what is bound to the

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"sallyport/audit"
@@ -45,6 +46,7 @@ type exchange struct {
 	stripped []string
 	dial     *dial
 	cause    context.Context // of what is sent: says whether a change cut it
+	first    atomic.Int64    // nanoseconds from start to the first byte of the answer; set by the transport
 	result   audit.Result
 	recorded bool
 }
@@ -249,7 +251,7 @@ func (x *exchange) send() error {
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn:              x.dial.gotConn,
 		Got1xxResponse:       x.w.got1xx,
-		GotFirstResponseByte: func() { x.result.TimeToFirst = time.Since(x.start) },
+		GotFirstResponseByte: func() { x.first.Store(int64(time.Since(x.start))) },
 	})
 	out := x.outgoing(ctx)
 	if x.body != nil && x.r.ProtoMajor == 1 {

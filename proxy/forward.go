@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -31,6 +32,10 @@ func (x *exchange) equip() error {
 	t := credentials.Target{Addr: x.final, Scheme: x.fscheme}
 	if len(x.decision.Credentials) == 0 {
 		x.stripped = x.srv.cfg.Credentials.Strip(t, x.r.Header, x.r.URL)
+		if g := x.srv.cfg.Credentials.Watch(t); g != nil {
+			g.PrepareRequest(x.r.Header)
+			x.grant = g
+		}
 		return nil
 	}
 	names := make([]string, 0, len(x.decision.Credentials))
@@ -92,6 +97,7 @@ func (x *exchange) roundTrip(req *http.Request) *http.Response {
 		return x.answer(errRequestTooLarge)
 	}
 	resp, err := x.gate.pools.Load().of(x.binding).RoundTrip(req)
+	x.w.noMoreHints()
 	if err == nil && (resp.StatusCode < 200 || resp.StatusCode > 599) {
 		_ = resp.Body.Close()
 		err = refuse(http.StatusBadGateway, "upstream_malformed", "the destination's answer has a status that means nothing here").operator("status %d", resp.StatusCode)
@@ -148,6 +154,9 @@ func (x *exchange) scrub(resp *http.Response) error {
 		resp.ContentLength = -1
 	}
 	body, count, err := x.grant.ScrubBody(resp.Body, resp.Header)
+	if err == nil && resp.StatusCode == http.StatusPartialContent {
+		err = errors.New("a part was not asked for")
+	}
 	if err != nil {
 		return refuse(http.StatusBadGateway, "response_unreadable", "the answer cannot be searched for the credential that was sent").because(err)
 	}

@@ -44,6 +44,8 @@ type Recorder interface {
 type Keeper interface {
 	Grant(context.Context, credentials.Target, []string) (*credentials.Grant, error)
 	Strip(credentials.Target, http.Header, *url.URL) []string
+	// Watch is for answers of a host to which something is bound, where nothing was asked for; nil otherwise.
+	Watch(credentials.Target) *credentials.Grant
 	RedactString(string) string
 }
 

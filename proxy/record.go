@@ -204,12 +204,13 @@ func (x *exchange) complete() {
 		for _, u := range x.grant.Uses() {
 			ev.Credential = append(ev.Credential, audit.CredentialUse{Name: u.Name, Kind: u.Kind, Version: u.Version, Source: u.Source, Place: u.Place, Client: u.Client})
 		}
-	} else {
-		for _, p := range x.stripped {
-			ev.Credential = append(ev.Credential, audit.CredentialUse{Place: p, Client: "stripped"})
-		}
+	}
+	for _, p := range x.stripped {
+		ev.Credential = append(ev.Credential, audit.CredentialUse{Place: p, Client: "stripped"})
 	}
 	res := x.result
+	res.TimeToFirst = time.Duration(x.first.Load())
+	res.Scrubbed += x.w.hinted()
 	res.Took = time.Since(x.start)
 	if x.w.status != 0 {
 		res.Status = x.w.status

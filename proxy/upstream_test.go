@@ -106,6 +106,17 @@ func TestHostileOrigin(t *testing.T) {
 			}
 		})
 	}
+	// Informational answers race with one of our own: whichever comes first, the
+	// other is not written into it.
+	at0, _ := rawOrigin(t, strings.Repeat("HTTP/1.1 103 Early Hints\r\n"+strings.Repeat("Link: </a>\r\n", 50)+"\r\n", 15)+ok)
+	for i := range 40 {
+		c := r.dial()
+		fmt.Fprintf(c, "POST http://%[1]s/ HTTP/1.1\r\nHost: %[1]s\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n", at0)
+		time.Sleep(time.Duration(i) * 100 * time.Microsecond)
+		_, _ = io.WriteString(c, "zz\r\n")
+		_, _ = io.Copy(io.Discard, c)
+		_ = c.Close()
+	}
 	// What is cut looks cut, in each framing.
 	for name, answer := range map[string]string{
 		"a short length": "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nCUT",

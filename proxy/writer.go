@@ -26,10 +26,27 @@ type responseWriter struct {
 	status int
 	n      int64
 	early  int
+	final  bool // the transport has ended: nothing informational follows
+	hits   int  // secrets in what was informational
 }
 
 // Unwrap lets http.ResponseController reach the server's own writer.
 func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// noMoreHints ends the time in which an upstream's informational answers are
+// passed on. They come from a goroutine of the transport, and the header of the
+// answer is one map: from here on it is the handler's alone.
+func (w *responseWriter) noMoreHints() {
+	w.mu.Lock()
+	w.final = true
+	w.mu.Unlock()
+}
+
+func (w *responseWriter) hinted() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.hits
+}
 
 // got1xx passes an informational answer of the upstream on.
 func (w *responseWriter) got1xx(code int, h textproto.MIMEHeader) error {
@@ -38,13 +55,13 @@ func (w *responseWriter) got1xx(code int, h textproto.MIMEHeader) error {
 	if w.early++; w.early > maxInformational {
 		return refuse(http.StatusBadGateway, "upstream_malformed", "the destination sends informational answers without end")
 	}
-	if w.wrote || code == http.StatusContinue || code == http.StatusSwitchingProtocols || w.x.r.ProtoMajor == 1 && w.x.r.ProtoMinor == 0 {
+	if w.wrote || w.final || code == http.StatusContinue || code == http.StatusSwitchingProtocols || w.x.r.ProtoMajor == 1 && w.x.r.ProtoMinor == 0 {
 		return nil
 	}
 	out := http.Header(h).Clone()
 	canon.StripResponse(out)
 	if w.x.grant != nil {
-		w.x.result.Scrubbed += w.x.grant.ScrubHeader(out)
+		w.hits += w.x.grant.ScrubHeader(out)
 	}
 	dst := w.ResponseWriter.Header()
 	clear(dst)

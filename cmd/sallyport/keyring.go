@@ -36,6 +36,11 @@ func (k *keyring) Strip(t credentials.Target, h http.Header, u *url.URL) []strin
 	return k.held.Load()[0].Strip(t, h, u)
 }
 
+// Watch finds what is bound to a host, as a Store does.
+func (k *keyring) Watch(t credentials.Target) *credentials.Grant {
+	return k.held.Load()[0].Watch(t)
+}
+
 // RedactString takes known secrets out of a text.
 func (k *keyring) RedactString(s string) string {
 	for _, st := range k.held.Load() {
