@@ -115,6 +115,16 @@ var mutants = []mutant{
 	{[]int{121}, "credentials/secret.go", "if c < ' ' || c == 0x7f {", "if c < ' ' && c == 0x7f {", "credentials", "TestBadSecrets"},
 	{[]int{127}, "credentials/store.go", "if other, taken := places[p]; taken {", "if other, taken := places[p]; taken && false {", "credentials", "TestGrantErrors"},
 
+	{[]int{110}, "credentials/grant.go", "\"Request-Range\", \"X-Ms-Range\", ", "", "credentials", "TestParts"},
+	{[]int{111}, "credentials/pattern.go", "`\\u%04x`, `\\u%04X`, ", "", "credentials", "TestEchoEncodings"},
+	{[]int{170}, "credentials/scrub.go", "even: !strings.HasPrefix(strings.ToLower(h.Get(\"Content-Type\")), \"application/grpc\")", "even: false", "credentials", "TestHeldBackTellsNothing"},
+	{[]int{171}, "credentials/store.go", "b.Host == t.Addr.Host() || slices.Contains", "slices.Contains", "credentials", "TestWatch"},
+	{[]int{167}, "sandbox/netns/start.go", "o.Ports = hidden(hostSockets(), o.Trees)", "_ = hostSockets", e2e, "TestHostSockets"},
+	{[]int{168}, "sandbox/netns/view.go", "if err := bind(d, d, guarded); err != nil {", "if false {\n\t\t\tvar err error", e2e, "TestNothingIsTakenOver"},
+	{[]int{168}, "cmd/sallyport/sandboxed.go", "return s, keptOut(named, shown)", "_ = keptOut\n\treturn s, nil", e2e, "TestNothingIsTakenOver"},
+	{[]int{169}, "sandbox/netns/start.go", "if !slices.Contains(toolchains, below) {", "if below == \"\" {", e2e, "TestShownIsLittle"},
+	{[]int{169}, "sandbox/netns/start.go", "|| within(s, dir) {", "{", e2e, "TestShownIsLittle"},
+
 	// Faults and the log.
 	{[]int{147}, "proxy/exchange.go", "p := recover()\n", "var p any\n", "proxy", "TestPanic"},
 	{[]int{151}, "audit/log.go", "l.seg.failed = true\n\tif n :=", "if n :=", "audit", "TestSyncFails"},

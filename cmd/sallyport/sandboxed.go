@@ -184,8 +184,15 @@ func loadPolicy(ctx context.Context, o *runOptions) (*rego.Policy, error) {
 
 // runDir is where the records of this run go.
 func runDir(o *runOptions) (string, error) {
-	if o.auditDir != "" {
-		return filepath.Abs(o.auditDir)
+	if o.auditDir != "" { // it is there before the view is built, so that it is covered
+		d, err := filepath.Abs(o.auditDir)
+		if err == nil {
+			err = os.MkdirAll(d, 0o700)
+		}
+		if err != nil {
+			return "", fmt.Errorf("--audit: %w", err)
+		}
+		return d, nil
 	}
 	s, err := stateDir()
 	if err != nil {
@@ -285,8 +292,21 @@ func (o *runOptions) spec(ca []byte) (netns.Spec, error) {
 		}
 		s.Mounts = append(s.Mounts, mt)
 	}
-	s.Hide, err = o.hide()
-	return s, err
+	if s.Hide, err = o.hide(); err != nil {
+		return s, err
+	}
+	shown := []string{s.Dir}
+	for _, m := range s.Mounts {
+		shown = append(shown, m.Source)
+	}
+	named := append([]string{o.auditDir}, o.secretFiles...)
+	if o.policyDir != "" {
+		named = append(named, o.policyDir)
+	}
+	if exe, err := os.Executable(); err == nil {
+		s.Keep = append(s.Keep, exe)
+	}
+	return s, keptOut(named, shown)
 }
 
 // trustCA makes the CA trusted inside: where the system looks, where Chromium
@@ -320,6 +340,34 @@ func (o *runOptions) hide() ([]string, error) {
 		out = append(out, p)
 	}
 	return append(out, o.secretFiles...), nil
+}
+
+// keptOut refuses names of what no sandbox sees that lead through a link in a
+// directory which is shown: the command could replace it, or what it leads to
+// after a rotation would show.
+func keptOut(paths, shown []string) error {
+	for _, p := range paths {
+		abs, err := filepath.Abs(p)
+		if err != nil {
+			return err
+		}
+		for at := abs; at != "/"; at = filepath.Dir(at) {
+			st, err := os.Lstat(at)
+			if err != nil || st.Mode()&os.ModeSymlink == 0 {
+				continue
+			}
+			dir, err := filepath.EvalSymlinks(filepath.Dir(at))
+			if err != nil {
+				return err
+			}
+			for _, w := range shown {
+				if real, err := filepath.EvalSymlinks(w); err == nil && (dir == real || strings.HasPrefix(dir, real+"/")) {
+					return fmt.Errorf("%s leads through the link %s, which the command sees and could replace: name what it leads to", p, at)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // parseMount reads PATH[:TARGET][:rw].

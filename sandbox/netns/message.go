@@ -24,6 +24,8 @@ type order struct {
 	Shown    bool // the working directory is
 	Terminal bool
 	Hidden   []string // inside
+	Kept     []string // inside
+	Ports    []string // inside: sockets of the host, which would be ways out
 	Trees    []tree
 	Rows     uint16
 	Cols     uint16

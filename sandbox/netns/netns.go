@@ -26,6 +26,7 @@ type Spec struct {
 	JavaStore func() ([]byte, error) `json:"-"`
 	Mounts    []Mount
 	Hide      []string // paths of the host that are never shown, wherever they are
+	Keep      []string // paths of the host that are not changed, wherever they are shown
 	// Nested lets the workload make user and network namespaces of its own.
 	Nested bool
 	// HomeFiles are put into the fresh home, by path relative to it.

@@ -1,6 +1,7 @@
 package netns
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -23,6 +24,14 @@ type relay struct {
 
 func newRelay(spec Spec, terminal bool) (*relay, error) {
 	r := &relay{in: spec.Stdin, out: spec.Stdout, err: spec.Stderr}
+	for _, f := range []*os.File{spec.Stdin, spec.Stdout, spec.Stderr} {
+		if f == nil {
+			continue
+		}
+		if st, err := f.Stat(); err == nil && st.IsDir() {
+			return nil, fmt.Errorf("%w: a standard stream is a directory, from which all of the host's files could be reached", ErrSetup)
+		}
+	}
 	if terminal {
 		null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 		if err != nil {

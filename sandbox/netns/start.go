@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -222,6 +223,12 @@ func (s *Sandbox) order() (*order, []*os.File, error) {
 		o.Trees = append(o.Trees, tree{Source: m.Source, Target: m.Target, Writable: m.Writable})
 	}
 	o.Hidden = hidden(spec.Hide, o.Trees)
+	for _, k := range spec.Keep {
+		if slices.ContainsFunc(o.Trees, func(t tree) bool { return t.Writable && within(k, t.Source) }) {
+			o.Kept = append(o.Kept, hidden([]string{k}, o.Trees)...)
+		}
+	}
+	o.Ports = hidden(hostSockets(), o.Trees)
 	// As root the workload is somebody else: what it may write is given to it.
 	var files []*os.File
 	if os.Getuid() == 0 {
@@ -252,21 +259,44 @@ func isTerminal(f *os.File) bool { return f != nil && term.IsTerminal(int(f.Fd()
 // directory is not, nor what is above it, nor the system's own.
 func workDir(spec Spec) (string, bool) {
 	dir, err := filepath.EvalSymlinks(spec.Dir)
-	if err != nil || dir == "/" || within(spec.Home, dir) {
+	if err != nil || dir == "/" || within(spec.Home, dir) || dir == "/tmp" || dir == "/var/tmp" { // others meet in the last two
 		return spec.Dir, false
 	}
-	for _, s := range append([]string{"/proc", "/sys", "/dev", "/run", "/boot", "/var/lib", "/var/log", "/var/run"}, system...) {
-		if within(dir, s) {
+	for _, s := range append([]string{"/proc", "/sys", "/dev", "/run", "/boot", "/var/lib", "/var/log", "/var/run", "/var/spool"}, system...) {
+		if within(dir, s) || within(s, dir) {
 			return spec.Dir, false
 		}
 	}
 	return dir, true
 }
 
+// hostSockets are the Unix sockets that somebody is bound to by a path. A path is
+// all that it takes to connect, whatever the network namespace.
+func hostSockets() (out []string) {
+	b, err := os.ReadFile("/proc/net/unix")
+	if err != nil {
+		return nil
+	}
+	for line := range strings.Lines(string(b)) {
+		f := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 8)
+		if i := strings.IndexByte(line, '/'); len(f) == 8 && i > 0 {
+			out = append(out, strings.TrimSuffix(line[i:], "\n"))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // within reports whether path is dir or below it.
 func within(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
+
+// toolchains are directories of HOME that hold tools and what those need, and no
+// keys to anything: with a directory of theirs in PATH, what it belongs to is
+// shown.
+var toolchains = []string{".pyenv", ".rbenv", ".nodenv", ".nvm", ".fnm", ".n", ".volta", ".asdf", ".sdkman", ".jenv", ".rustup", ".ghcup", ".opam", ".juliaup", ".linuxbrew",
+	".pixi", ".rye", "go", "sdk", "miniconda3", "miniforge3", "anaconda3", "mambaforge"}
 
 // pathPrefixes are what PATH needs of the home directory: where tools that are
 // installed there keep themselves, and nothing that is not theirs.
@@ -298,14 +328,14 @@ func pathPrefixes(spec Spec) (out []string) {
 			case "bin", "sbin", "shims", "games":
 				prefix = filepath.Dir(d)
 			}
-			if prefix == spec.Home || filepath.Dir(prefix) == spec.Home && filepath.Base(prefix) == ".local" || filepath.Base(prefix) == ".cargo" {
-				add(d) // beside the tools stands what is not theirs
-				if filepath.Base(prefix) == ".local" {
-					add(filepath.Join(prefix, "lib"))
-				}
-				continue
+			below, _, _ := strings.Cut(strings.TrimPrefix(prefix, spec.Home+"/"), "/")
+			if !slices.Contains(toolchains, below) { // beside the tools may stand what is not theirs
+				prefix = d
 			}
 			add(prefix)
+			if d == filepath.Join(spec.Home, ".local", "bin") {
+				add(filepath.Join(spec.Home, ".local", "lib"))
+			}
 		}
 	}
 	return out

@@ -12,7 +12,7 @@ import (
 
 // system are the places of the host that everybody may read. What else there is
 // is not shown.
-var system = []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix", "/gnu"}
+var system = []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix/store", "/gnu/store"}
 
 // bundles are where systems keep the certificates that they trust.
 var bundles = []string{
@@ -271,24 +271,87 @@ func finishView(o *order) error {
 			return err
 		}
 	}
+	pinned := map[string]bool{}
 	for _, h := range o.Hidden {
-		st, err := os.Stat(h)
-		if err != nil {
-			continue
-		}
-		cover := "empty"
-		if st.IsDir() {
-			cover = "nothing"
-		}
-		real, err := filepath.EvalSymlinks(h)
-		if err != nil {
+		if err := o.cover(h, pinned, true); err != nil {
 			return err
 		}
-		if err := bind(filepath.Join(trustDir, cover), real, readOnly); err != nil {
-			return fmt.Errorf("covering %s: %w", h, err)
+	}
+	for _, p := range o.Ports {
+		if err := o.cover(p, pinned, false); err != nil {
+			return err
+		}
+	}
+	for _, k := range o.Kept {
+		if err := o.pin(k, pinned); err != nil {
+			return err
+		}
+		if err := bind(k, k, readOnly); err != nil {
+			return fmt.Errorf("keeping %s: %w", k, err)
 		}
 	}
 	return unix.MountSetattr(unix.AT_FDCWD, "/", 0, &unix.MountAttr{Attr_set: readOnly})
+}
+
+// cover puts nothing over what must not be seen. What is not there is not
+// covered: that is an error where the workload could make it, if it matters.
+func (o *order) cover(h string, pinned map[string]bool, matters bool) error {
+	st, err := os.Stat(h)
+	if err != nil {
+		if matters && o.writable(h) != "" {
+			return fmt.Errorf("%s cannot be covered, and the command could put something there: %w", h, err)
+		}
+		return nil
+	}
+	cover := "empty"
+	if st.IsDir() {
+		cover = "nothing"
+	}
+	real, err := filepath.EvalSymlinks(h)
+	if err != nil {
+		return err
+	}
+	if err := o.pin(real, pinned); err != nil {
+		return err
+	}
+	if err := bind(filepath.Join(trustDir, cover), real, readOnly); err != nil {
+		return fmt.Errorf("covering %s: %w", h, err)
+	}
+	return nil
+}
+
+// writable is the writable tree that a path lies below, or "".
+func (o *order) writable(path string) (in string) {
+	for _, t := range o.Trees {
+		if t.Writable && path != t.Target && within(path, t.Target) && len(t.Target) > len(in) {
+			in = t.Target
+		}
+	}
+	return in
+}
+
+// pin makes mount points of the directories between a path and the tree that it
+// lies in: they cannot be renamed, so the path leads where it led, outside too.
+func (o *order) pin(path string, pinned map[string]bool) error {
+	root := o.writable(path)
+	if root == "" {
+		return nil
+	}
+	var above []string
+	for d := filepath.Dir(path); d != root && within(d, root); d = filepath.Dir(d) {
+		above = append(above, d)
+	}
+	slices.Reverse(above) // from the outside in
+	for _, d := range above {
+		if pinned[d] {
+			continue
+		}
+		pinned[d] = true
+		if err := bind(d, d, guarded); err != nil {
+			return fmt.Errorf("pinning %s: %w", d, err)
+		}
+	}
+	return nil
 }
 
 // resolve follows links to a file that may not exist yet, and makes it if so.
