@@ -72,6 +72,12 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		x.connect()
 		return
 	}
+	if x.gate.active.Add(1) > int64(s.cfg.MaxRequests) {
+		x.gate.active.Add(-1)
+		x.refuse(refuse(http.StatusTooManyRequests, "too_many_requests", "this sandbox has too many requests under way"))
+		return
+	}
+	defer x.gate.active.Add(-1)
 	if err := x.pass(); err != nil {
 		x.refuse(refusalOf(err))
 	}

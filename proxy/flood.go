@@ -12,7 +12,7 @@ import (
 // once, the rest together when the window ends.
 const (
 	floodWindow = 5 * time.Second
-	floodKinds  = 4096
+	floodKinds  = 4096 // of packets, of names, and of connections each
 )
 
 // floods coalesces the events of one sandbox that cost the sandbox nothing to cause.
@@ -20,7 +20,8 @@ type floods struct {
 	gate *Gate
 	mu   sync.Mutex
 	seen map[string]*flood
-	over int // of kinds beyond what is kept apart
+	kept map[audit.Name]int // kinds that are kept apart, by what they are of
+	over map[audit.Name]int // of kinds beyond those
 	stop chan struct{}
 	done chan struct{}
 }
@@ -32,7 +33,7 @@ type flood struct {
 }
 
 func newFloods(g *Gate) *floods {
-	f := &floods{gate: g, seen: map[string]*flood{}, stop: make(chan struct{}), done: make(chan struct{})}
+	f := &floods{gate: g, seen: map[string]*flood{}, kept: map[audit.Name]int{}, over: map[audit.Name]int{}, stop: make(chan struct{}), done: make(chan struct{})}
 	go f.run()
 	return f
 }
@@ -69,11 +70,12 @@ func (g *Gate) flood(ev *audit.Event) {
 		f.mu.Unlock()
 		return
 	}
-	if len(f.seen) >= floodKinds {
-		f.over++
+	if f.kept[ev.Name] >= floodKinds {
+		f.over[ev.Name]++
 		f.mu.Unlock()
 		return
 	}
+	f.kept[ev.Name]++
 	f.seen[k] = &flood{ev: ev, first: now, last: now}
 	f.mu.Unlock()
 	g.append(ev)
@@ -89,7 +91,7 @@ func (g *Gate) append(ev *audit.Event) {
 func (f *floods) flush() {
 	f.mu.Lock()
 	seen, over := f.seen, f.over
-	f.seen, f.over = map[string]*flood{}, 0
+	f.seen, f.kept, f.over = map[string]*flood{}, map[audit.Name]int{}, map[audit.Name]int{}
 	f.mu.Unlock()
 	for _, x := range seen {
 		if x.n == 0 {
@@ -102,9 +104,9 @@ func (f *floods) flush() {
 			"of": string(x.ev.Name), "first": x.first.UTC().Format(time.RFC3339Nano), "last": x.last.UTC().Format(time.RFC3339Nano)}}
 		f.gate.append(&ev)
 	}
-	if over > 0 {
+	for of, n := range over {
 		ev := f.gate.event(audit.DenySummary)
-		ev.Lifecycle = &audit.Lifecycle{Count: over, Detail: map[string]string{"of": "more kinds than are kept apart"}}
+		ev.Lifecycle = &audit.Lifecycle{Count: n, Detail: map[string]string{"of": string(of), "why": "more kinds than are kept apart"}}
 		f.gate.append(ev)
 	}
 }

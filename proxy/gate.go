@@ -34,6 +34,7 @@ type Gate struct {
 	pools  atomic.Pointer[pools]
 	slots  chan struct{}
 	floods *floods
+	active atomic.Int64 // requests under way
 
 	ctx    context.Context
 	cancel context.CancelFunc

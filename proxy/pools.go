@@ -71,7 +71,8 @@ func (p *pools) transport(pol Decider) *http.Transport {
 		IdleConnTimeout:        75 * time.Second,
 		ExpectContinueTimeout:  time.Second,
 		MaxResponseHeaderBytes: 256 << 10,
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
+		// A stream that nobody reads holds this much, not the 4 MiB of the default.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second, MaxReceiveBufferPerStream: 256 << 10, MaxReceiveBufferPerConnection: 8 << 20},
 	}
 }
 

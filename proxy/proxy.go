@@ -80,6 +80,8 @@ type Config struct {
 	SniffTimeout time.Duration
 	// MaxConns bounds the connections of one sandbox; 0 means 4096.
 	MaxConns int
+	// MaxRequests bounds the requests of one sandbox that are under way; 0 means 1024.
+	MaxRequests int
 }
 
 // A Server is one proxy for many sandboxes: Open makes the gate of each.
@@ -108,6 +110,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.MaxConns == 0 {
 		cfg.MaxConns = 4096
+	}
+	if cfg.MaxRequests == 0 {
+		cfg.MaxRequests = 1024
 	}
 	s := &Server{cfg: cfg, in: newHandoff(), out: newHandoff(), gates: map[*Gate]struct{}{}}
 	s.forward = newForwarder(s)

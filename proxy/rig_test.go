@@ -47,13 +47,14 @@ type rig struct {
 
 // A rigging changes what a rig is made of.
 type rigging struct {
-	origin  origin.Options
-	policy  string                  // Rego; "" allows everything and asks for the credential
-	addrs   map[string][]netip.Addr // of names; others are at 127.0.0.1
-	private []netip.Prefix          // nil means loopback
-	audit   audit.Options
-	port    int // that the credential is bound to; 0 means the origin's
-	decide  func(proxy.Decider) proxy.Decider
+	requests int // under way at most; 0 means the default
+	origin   origin.Options
+	policy   string                  // Rego; "" allows everything and asks for the credential
+	addrs    map[string][]netip.Addr // of names; others are at 127.0.0.1
+	private  []netip.Prefix          // nil means loopback
+	audit    audit.Options
+	port     int // that the credential is bound to; 0 means the origin's
+	decide   func(proxy.Decider) proxy.Decider
 }
 
 // An asked resolver knows what it was asked.
@@ -128,7 +129,7 @@ func newRig(t testing.TB, r rigging) *rig {
 		decider = r.decide(p)
 	}
 	out.decider = decider
-	out.srv, err = proxy.New(proxy.Config{Audit: out.audit, Credentials: store, Issuer: issuer, Resolver: out.asked, AllowPrivate: r.private, UpstreamRoots: upstream})
+	out.srv, err = proxy.New(proxy.Config{Audit: out.audit, Credentials: store, Issuer: issuer, Resolver: out.asked, AllowPrivate: r.private, UpstreamRoots: upstream, MaxRequests: r.requests})
 	must(err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)

@@ -172,10 +172,10 @@ func TestSyncFailsUnderRun(t *testing.T) {
 	p := newPlace(t, callers()[0], origin.Options{})
 	wrap := append(traced("/dev/null"), "-e", "inject=fdatasync:error=EIO:when=4..5")
 	b := p.start(t, wrap, []string{"--allow", fmt.Sprintf("api.example.com:%d", p.origin.PlainPort)},
-		fmt.Sprintf(`for i in 1 2 3 4 5 6 7 8; do echo got $(%s%s); done`, code, p.http("api.example.com", "/")))
+		fmt.Sprintf(`for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24; do echo got $(%s%s); done`, code, p.http("api.example.com", "/")))
 	_ = b.cmd.Wait()
 	refused, taken := strings.Count(b.out.String(), "got 503"), strings.Count(b.out.String(), "got 200")
-	if refused == 0 || taken < 3 || refused+taken != 8 || len(p.origin.Seen()) != taken || !strings.Contains(b.out.String(), "got 503\ngot 200") {
+	if refused == 0 || taken < 3 || refused+taken != 24 || len(p.origin.Seen()) != taken || !strings.Contains(b.out.String(), "got 503\ngot 200") {
 		t.Errorf("%d refused, %d taken, the origin saw %d:\n%s", refused, taken, len(p.origin.Seen()), b.out)
 	}
 	p.verified()

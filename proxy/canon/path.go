@@ -39,11 +39,9 @@ func Path(raw string) (path string, segments []string, err error) {
 				return "", nil, invalid("path_invalid", "the path encodes a control character")
 			case d == '\\':
 				return "", nil, invalid("path_invalid", "the path encodes a backslash")
-			case d == '%' && i+4 < len(raw) && isHex(raw[i+3]) && isHex(raw[i+4]):
-				return "", nil, invalid("path_invalid", "the path is encoded twice")
 			}
 			if d == '/' {
-				b.WriteString("%2F")
+				b.WriteString("\x00") // for now: no other can be there
 			} else {
 				b.WriteByte(d)
 			}
@@ -55,16 +53,19 @@ func Path(raw string) (path string, segments []string, err error) {
 		}
 	}
 	path = b.String()
+	for i := range len(path) - 2 {
+		if path[i] == '%' && isHex(path[i+1]) && isHex(path[i+2]) {
+			return "", nil, invalid("path_invalid", "the path is encoded twice")
+		}
+	}
+	path = strings.ReplaceAll(path, "\x00", "%2F")
 	if !utf8.ValidString(path) {
 		return "", nil, invalid("path_invalid", "the path does not decode to UTF-8")
 	}
 	for s := range strings.SplitSeq(path[1:], "/") {
-		if p, _, _ := strings.Cut(s, ";"); p == "." || p == ".." {
-			return "", nil, invalid("path_invalid", "the path has a dot segment")
-		}
 		s = strings.ReplaceAll(s, "%2F", "/")
 		for part := range strings.SplitSeq(s, "/") {
-			if part == "." || part == ".." {
+			if p, _, _ := strings.Cut(part, ";"); p == "." || p == ".." {
 				return "", nil, invalid("path_invalid", "the path has a dot segment")
 			}
 		}
