@@ -126,6 +126,8 @@ var mutants = []mutant{
 	{[]int{169}, "sandbox/netns/start.go", "|| within(s, dir) {", "{", e2e, "TestShownIsLittle"},
 
 	// Faults and the log.
+	{[]int{135}, "proxy/exchange.go", "if x.gate.active.Add(1) > int64(s.cfg.MaxRequests) {", "if x.gate.active.Add(1) < 0 {", "proxy", "TestRequestsAreBounded"},
+	{[]int{156}, "proxy/flood.go", "if f.kept[ev.Name] >= floodKinds {", "if len(f.seen) >= floodKinds {", "proxy", "TestFloodsAreApart"},
 	{[]int{147}, "proxy/exchange.go", "p := recover()\n", "var p any\n", "proxy", "TestPanic"},
 	{[]int{151}, "audit/log.go", "l.seg.failed = true\n\tif n :=", "if n :=", "audit", "TestSyncFails"},
 	{[]int{152}, "audit/encode.go", "|| !json.Valid(d.Input):", "|| !json.Valid(d.Input) && false:", "audit", "TestInjection"},
