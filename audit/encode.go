@@ -58,6 +58,9 @@ func (c encoder) str(k, v string) {
 // fits returns how much of a text takes no more than max bytes when encoded:
 // what is escaped takes six.
 func fits(v string, max int) int {
+	if 6*len(v) <= max {
+		return len(v)
+	}
 	n := 0
 	for i, r := range v {
 		if r < ' ' || r >= 0x7f && r < 0xa0 || r == '<' || r == '>' || r == '&' || r == '"' || r == '\\' || r == utf8.RuneError {
@@ -356,6 +359,9 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// special are the bytes with which something begins that is escaped.
+var special = [256]bool{'<': true, '>': true, '&': true, 0x7f: true, 0xe2: true, 0xc2: true}
+
 // escape writes <, > and & as JSON escapes, so that no line can be markup of a
 // frame or page around it, and so for the two line separators of Unicode. They
 // stand inside strings only, where an escape means the same.
@@ -363,6 +369,9 @@ func escape(dst, s []byte) []byte {
 	const hexDigits = "0123456789abcdef"
 	start := 0
 	for i := 0; i < len(s); i++ {
+		if !special[s[i]] {
+			continue
+		}
 		switch c := s[i]; {
 		case c == '<' || c == '>' || c == '&' || c == 0x7f:
 			dst = append(dst, s[start:i]...)

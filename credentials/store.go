@@ -136,38 +136,35 @@ func (s *Store) Watch(t Target) *Grant {
 // finder looks for these credentials and all that are bound to the host. What it
 // was compiled from names it, so that it is compiled once.
 func (s *Store) finder(names []string, t Target) *patterns {
-	var all []string
+	var room [4]string
+	all := room[:0]
 	for i := range s.bindings {
 		if b := &s.bindings[i]; b.Host == t.Addr.Host() || slices.Contains(names, b.Name) {
 			all = append(all, b.Name)
 		}
 	}
+	if len(all) == 0 {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var key strings.Builder
-	var last *known
-	n := 0
-	for _, name := range all {
-		if k := s.live[name]; k != nil {
-			fmt.Fprintf(&key, "%q %q\n", name, k.versions)
-			last = k
-			n++
-		}
-	}
-	switch n {
+	all = slices.DeleteFunc(all, func(n string) bool { return s.live[n] == nil })
+	switch len(all) {
 	case 0:
 		return nil
 	case 1:
-		return last.patterns
+		return s.live[all[0]].patterns
+	}
+	var key strings.Builder
+	for _, n := range all {
+		fmt.Fprintf(&key, "%q %q\n", n, s.live[n].versions)
 	}
 	if f := s.joined[key.String()]; f != nil {
 		return f
 	}
 	var ps []pattern
-	for _, name := range all {
-		if k := s.live[name]; k != nil {
-			ps = append(ps, k.all...)
-		}
+	for _, n := range all {
+		ps = append(ps, s.live[n].all...)
 	}
 	if len(s.joined) >= maxJoined {
 		clear(s.joined)
