@@ -46,9 +46,16 @@ func initMain() int {
 	runtime.LockOSThread() // what is dropped is dropped where the workload starts
 	sock := os.NewFile(orderSocket, "order")
 	unix.CloseOnExec(orderSocket)
-	var o order
-	if err := receive(sock, &o); err != nil {
+	if _, err := sock.Stat(); err != nil || os.Getpid() != 1 {
 		fmt.Fprintln(os.Stderr, "sallyport: this argument is not for people")
+		return codeSetup
+	}
+	m, err := network() // needs no order, and is made while that is
+	if err != nil {
+		return sorry(sock, codeSetup, err)
+	}
+	var o order
+	if err := receive(sock, &o); err != nil { // the parent is gone
 		return codeSetup
 	}
 	if err := o.takeTrees(sock); err != nil {
@@ -57,7 +64,7 @@ func initMain() int {
 	if err := unix.CloseRange(orderSocket, 1<<31-1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return sorry(sock, codeSetup, fmt.Errorf("close_range: %w", err))
 	}
-	ptmx, err := seal(sock, &o)
+	ptmx, err := seal(sock, &o, m)
 	if err != nil {
 		return sorry(sock, codeSetup, err)
 	}
@@ -94,18 +101,19 @@ func sorry(sock *os.File, code int, err error) int {
 	return code
 }
 
-// seal makes the network and the view, and passes the sockets out.
-func seal(sock *os.File, o *order) (ptmx *os.File, err error) {
+// network makes what there is of it, and the sockets.
+func network() (*made, error) {
 	if err := loopback(); err != nil {
 		return nil, err
 	}
 	if err := rules(); err != nil {
 		return nil, err
 	}
-	m, err := listen()
-	if err != nil {
-		return nil, err
-	}
+	return listen()
+}
+
+// seal makes the view and passes the sockets out.
+func seal(sock *os.File, o *order, m *made) (ptmx *os.File, err error) {
 	if err := unix.Sethostname([]byte("sandbox")); err != nil {
 		return nil, err
 	}

@@ -27,12 +27,17 @@ func certificates(text []byte) (out []*x509.Certificate) {
 	}
 }
 
+// minCertificate is less than any certificate takes.
+const minCertificate = 64
+
 // Java makes a PKCS #12 trust store, without password, of all certificates in a
 // bundle in PEM. Java reads it from 8u301, 11.0.12 and 12 on.
 func Java(bundle []byte) ([]byte, error) {
 	var entries []pkcs12.TrustStoreEntry
-	for i, c := range certificates(bundle) { // Java keeps one certificate for an alias
-		entries = append(entries, pkcs12.TrustStoreEntry{Cert: c, FriendlyName: fmt.Sprintf("%d %s", i, c.Subject.CommonName)})
+	for b, rest := pem.Decode(bundle); b != nil; b, rest = pem.Decode(rest) {
+		if b.Type == "CERTIFICATE" && len(b.Bytes) > minCertificate { // Java keeps one certificate for an alias, and reads them itself
+			entries = append(entries, pkcs12.TrustStoreEntry{Cert: &x509.Certificate{Raw: b.Bytes}, FriendlyName: fmt.Sprintf("certificate %d", len(entries)+1)})
+		}
 	}
 	if len(entries) == 0 {
 		return nil, ErrNoCertificate
