@@ -31,6 +31,7 @@ const (
 // A Create asks for a sandbox. Only the name is required.
 type Create struct {
 	Name     string            `json:"name"`
+	Way      string            `json:"way,omitempty"` // how its namespace is enrolled: run, which is the default, or attach
 	Labels   map[string]string `json:"labels,omitempty"`
 	Props    map[string]any    `json:"props,omitempty"`
 	Policy   []string          `json:"policy,omitempty"`

@@ -12,6 +12,7 @@ type Way string
 
 const (
 	WayRun      Way = "run"      // a command that sallyport sealed itself
+	WayAttach   Way = "attach"   // a namespace that somebody else made, sealed by sallyport
 	WayExplicit Way = "explicit" // a proxy that the client was told of
 )
 

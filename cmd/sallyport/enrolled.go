@@ -9,6 +9,7 @@ import (
 
 	"sallyport/admin"
 	"sallyport/dest"
+	"sallyport/sandbox"
 	"sallyport/sandbox/netns"
 )
 
@@ -76,16 +77,22 @@ func (o *runOptions) create() admin.Create {
 		c.Name = fmt.Sprintf("run-%s", time.Now().UTC().Format("20060102T150405.000000"))
 	}
 	for _, b := range o.grants.bind {
-		name, target := b.Host.String(), b.Target.String()
-		if b.Port != 0 {
-			name = dest.NewAddr(b.Host, b.Port).String()
-		}
-		if b.TargetScheme != "" {
-			target = b.TargetScheme + "://" + target + b.PathPrefix
-		}
+		name, target := bindingText(b)
 		c.Bindings[name] = target
 	}
 	return c
+}
+
+// bindingText is a binding as --bind has it.
+func bindingText(b sandbox.Binding) (name, target string) {
+	name, target = b.Host.String(), b.Target.String()
+	if b.Port != 0 {
+		name = dest.NewAddr(b.Host, b.Port).String()
+	}
+	if b.TargetScheme != "" {
+		target = b.TargetScheme + "://" + b.Target.Authority(b.TargetScheme) + b.PathPrefix
+	}
+	return name, target
 }
 
 // enrol offers the sockets and waits until they are taken.

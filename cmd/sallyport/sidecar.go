@@ -18,7 +18,6 @@ import (
 	"sallyport/admin"
 	"sallyport/audit"
 	"sallyport/config"
-	"sallyport/dest"
 	"sallyport/proxy"
 	"sallyport/proxy/leaf"
 	"sallyport/sandbox"
@@ -113,7 +112,14 @@ func (s *sidecar) Create(ctx context.Context, a admin.Actor, c admin.Create) (ad
 	if err != nil {
 		return admin.Created{}, fmt.Errorf("%w: %w", admin.ErrInvalid, err)
 	}
-	sb.Identity = sandbox.Identity{Way: sandbox.WayRun}
+	switch w := sandbox.Way(c.Way); w {
+	case "":
+		sb.Identity.Way = sandbox.WayRun
+	case sandbox.WayRun, sandbox.WayAttach:
+		sb.Identity.Way = w
+	default:
+		return admin.Created{}, fmt.Errorf("%w: way %q: expected run or attach", admin.ErrInvalid, c.Way)
+	}
 	x := planned{Sandbox: *sb}
 	if err := s.add(ctx, a, x); err != nil {
 		return admin.Created{}, err
@@ -313,13 +319,7 @@ func tell(sb *sandbox.Sandbox) admin.Sandbox {
 		if out.Bindings == nil {
 			out.Bindings = map[string]string{}
 		}
-		name, target := b.Host.String(), b.Target.String()
-		if b.Port != 0 {
-			name = dest.NewAddr(b.Host, b.Port).String()
-		}
-		if b.TargetScheme != "" {
-			target = b.TargetScheme + "://" + b.Target.Authority(b.TargetScheme) + b.PathPrefix
-		}
+		name, target := bindingText(b)
 		out.Bindings[name] = target
 	}
 	return out

@@ -15,13 +15,14 @@ import (
 // doorPort is where connections to anywhere arrive. It is one that a workload
 // without capabilities cannot bind.
 const (
-	doorPort = 1
-	logGroup = 53
+	doorPort  = 1
+	logGroup  = 53
+	tableName = "sallyport"
 )
 
 // hasIPv6 reports whether the kernel speaks it at all.
 func hasIPv6() bool {
-	_, err := os.Stat("/proc/net/if_inet6")
+	_, err := os.Stat("/proc/thread-self/net/if_inet6") // of this thread, which may have entered another namespace
 	return err == nil
 }
 
@@ -60,7 +61,7 @@ func rules() error {
 	if err != nil {
 		return err
 	}
-	t := c.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "sallyport"})
+	t := c.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: tableName})
 	for _, h := range []struct {
 		name string
 		hook *nftables.ChainHook

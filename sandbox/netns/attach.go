@@ -1,0 +1,154 @@
+package netns
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+
+	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
+)
+
+// ErrNotSealable means that a namespace has ways out that sealing would not close.
+var ErrNotSealable = errors.New("the namespace cannot be sealed")
+
+// OfProcess opens the network namespace of a process. The process is held by a
+// descriptor meanwhile, so that no other of its number is taken for it.
+func OfProcess(pid int) (*os.File, error) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return nil, fmt.Errorf("process %d: %w", pid, err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	f, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.PidfdSendSignal(fd, 0, nil, 0); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("process %d has ended: %w", pid, err)
+	}
+	return f, nil
+}
+
+// Attach seals a network namespace that somebody else made, and returns its
+// sockets. It needs NET_ADMIN and SYS_ADMIN over it. A namespace with an
+// interface that is up, beside its loopback, or with a connection, is not
+// sealable: what is there already would go on.
+func Attach(ns *os.File) (*Sockets, error) {
+	if typ, err := unix.IoctlRetInt(int(ns.Fd()), unix.NS_GET_NSTYPE); err != nil || typ != unix.CLONE_NEWNET {
+		return nil, fmt.Errorf("%s is no network namespace", ns.Name())
+	}
+	own, err := ownCookie()
+	if err != nil {
+		return nil, err
+	}
+	var m *made
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // and thrown away with the goroutine
+		done <- func() (err error) {
+			if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+				return fmt.Errorf("entering %s: %w", ns.Name(), err)
+			}
+			if c, err := ownCookie(); err != nil || c == own {
+				return fmt.Errorf("%w: it is sallyport's own", ErrNotSealable)
+			}
+			if err := sealable(); err != nil {
+				return err
+			}
+			if err := loopback(); err != nil {
+				return err
+			}
+			if m, err = listen(); errors.Is(err, unix.EADDRINUSE) { // before its rules are touched
+				return fmt.Errorf("%w: somebody serves it already: %w", ErrNotSealable, err)
+			} else if err != nil {
+				return err
+			}
+			if err := forgetRules(); err != nil {
+				return err
+			}
+			return rules()
+		}()
+	}()
+	if err := <-done; err != nil {
+		return nil, err
+	}
+	for _, fd := range m.fds {
+		unix.CloseOnExec(fd)
+	}
+	var fds []int
+	for _, fd := range m.fds { // what m keeps is closed with it
+		d, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			closeAll(fds)
+			return nil, err
+		}
+		fds = append(fds, d)
+	}
+	for _, k := range m.keep {
+		_ = k.(*os.File).Close()
+	}
+	_ = unix.Close(m.fds[len(m.fds)-1]) // of the packet log, which nothing keeps
+	for _, fd := range fds {
+		if err := unix.SetNonblock(fd, true); err != nil {
+			return nil, err
+		}
+	}
+	s, _, err := wrap(m.answer, fds)
+	return s, err
+}
+
+// sealable looks at the namespace of this thread.
+func sealable() error {
+	is, err := net.Interfaces()
+	if err != nil {
+		return err
+	}
+	for _, i := range is {
+		if i.Flags&net.FlagLoopback == 0 && i.Flags&net.FlagUp != 0 {
+			return fmt.Errorf("%w: it has the interface %s: make it without a network (network_mode: none)", ErrNotSealable, i.Name)
+		}
+	}
+	for _, f := range []string{"tcp", "tcp6"} {
+		r, err := os.Open("/proc/thread-self/net/" + f)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		lines := bufio.NewScanner(r)
+		for lines.Scan() {
+			if fields := strings.Fields(lines.Text()); len(fields) > 3 && fields[3] == "01" { // TCP_ESTABLISHED
+				_ = r.Close()
+				return fmt.Errorf("%w: a connection is open in it, which would go on", ErrNotSealable)
+			}
+		}
+		_ = r.Close()
+	}
+	return nil
+}
+
+// forgetRules takes the rules of an earlier sealing away.
+func forgetRules() error {
+	c, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	ts, err := c.ListTablesOfFamily(nftables.TableFamilyINet)
+	if err != nil {
+		return err
+	}
+	for _, t := range ts {
+		if t.Name == tableName {
+			c.DelTable(t)
+			return c.Flush()
+		}
+	}
+	return nil
+}
