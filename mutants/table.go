@@ -121,7 +121,7 @@ var mutants = []mutant{
 	{[]int{171}, "credentials/store.go", "b.Host == t.Addr.Host() || slices.Contains", "slices.Contains", "credentials", "TestWatch"},
 	{[]int{167}, "sandbox/netns/start.go", "o.Ports = hidden(hostSockets(), o.Trees)", "_ = hostSockets", e2e, "TestHostSockets"},
 	{[]int{168}, "sandbox/netns/view.go", "if err := bind(d, d, guarded); err != nil {", "if false {\n\t\t\tvar err error", e2e, "TestNothingIsTakenOver"},
-	{[]int{168}, "cmd/sallyport/sandboxed.go", "return s, keptOut(named, shown)", "_ = keptOut\n\treturn s, nil", e2e, "TestNothingIsTakenOver"},
+	{[]int{168}, "cmd/sallyport/shown.go", "return s, keptOut(named, shown)", "_ = keptOut\n\treturn s, nil", e2e, "TestNothingIsTakenOver"},
 	{[]int{169}, "sandbox/netns/start.go", "if !slices.Contains(toolchains, below) {", "if below == \"\" {", e2e, "TestShownIsLittle"},
 	{[]int{169}, "sandbox/netns/start.go", "|| within(s, dir) {", "{", e2e, "TestShownIsLittle"},
 
@@ -129,11 +129,11 @@ var mutants = []mutant{
 	{[]int{135}, "proxy/exchange.go", "if x.gate.active.Add(1) > int64(s.cfg.MaxRequests) {", "if x.gate.active.Add(1) < 0 {", "proxy", "TestRequestsAreBounded"},
 	{[]int{156}, "proxy/flood.go", "if f.kept[ev.Name] >= floodKinds {", "if len(f.seen) >= floodKinds {", "proxy", "TestFloodsAreApart"},
 	{[]int{147}, "proxy/exchange.go", "p := recover()\n", "var p any\n", "proxy", "TestPanic"},
-	{[]int{151}, "audit/log.go", "l.seg.failed = true\n\tif n :=", "if n :=", "audit", "TestSyncFails"},
+	{[]int{151}, "audit/writer.go", "l.seg.failed = true\n\tif n :=", "if n :=", "audit", "TestSyncFails"},
 	{[]int{152}, "audit/encode.go", "|| !json.Valid(d.Input):", "|| !json.Valid(d.Input) && false:", "audit", "TestInjection"},
 	{[]int{154}, "proxy/record.go", "return refuse(http.StatusServiceUnavailable, \"audit_unavailable\"", "return nil\n\t}\n\tif false {\n\t\tvar err error\n\t\treturn refuse(http.StatusServiceUnavailable, \"audit_unavailable\"", e2e, "TestAuditUnavailable"},
 	{[]int{155}, "audit/segment.go", "return err == nil && os.SameFile(mine, there) && there.Size() >= s.off", "return err == nil && mine != nil && there != nil", "audit", "TestUnlinkedAndReplaced"},
 	{[]int{159}, "audit/log.go", "for _, d := range rec.open {", "for _, d := range rec.open[:0] {", "audit", "TestRecordAndVerify"},
 	{[]int{159, 164}, "audit/log.go", "err := unix.Fdatasync(int(f.Fd()))", "var err error", e2e, "TestRecordBeforeEffect"},
-	{[]int{160}, "audit/log.go", "if l.o.Filter == nil {", "if true {", "audit", "TestFilter"},
+	{[]int{160}, "audit/writer.go", "if l.o.Filter == nil {", "if true {", "audit", "TestFilter"},
 }

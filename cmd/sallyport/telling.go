@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"sallyport/admin"
+	"sallyport/sandbox"
+)
+
+// tell is a sandbox in the words of the API.
+func tell(sb *sandbox.Sandbox) admin.Sandbox {
+	out := admin.Sandbox{ID: sb.ID, Name: sb.Name, Labels: sb.Labels, Props: sb.Props, Policy: sb.Policy, Mode: string(sb.Mode), State: admin.Active, Way: string(sb.Identity.Way), Created: sb.Created}
+	switch {
+	case sb.Revoked:
+		out.State = admin.Revoked
+	case sb.Paused:
+		out.State = admin.Paused
+	}
+	for _, b := range sb.Bindings {
+		if out.Bindings == nil {
+			out.Bindings = map[string]string{}
+		}
+		name, target := bindingText(b)
+		out.Bindings[name] = target
+	}
+	return out
+}
+
+// Sandboxes lists those that have all the labels.
+func (s *sidecar) Sandboxes(labels map[string]string) (out []admin.Sandbox, err error) {
+	var all []sandbox.Sandbox
+	err = s.reg.View(func(tx *sandbox.Tx) (err error) { all, err = tx.List(labels); return err })
+	for i := range all {
+		out = append(out, tell(&all[i]))
+	}
+	return out, err
+}
+
+// Watch tells of changes.
+func (s *sidecar) Watch(ctx context.Context, see func(admin.Change) error) error {
+	events, cancel := s.reg.Subscribe(256)
+	defer cancel()
+	for {
+		select {
+		case ev, ok := <-events:
+			if !ok {
+				return admin.ErrBehind
+			}
+			if err := see(admin.Change{Sandbox: tell(&ev.Sandbox), Gone: ev.Deleted}); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Status tells how the sidecar is, and why it is not ready.
+func (s *sidecar) Status() admin.Status {
+	p := s.plan.Load()
+	out := admin.Status{Version: version(), Started: s.started, Credentials: append([]string{}, p.names...), Audit: s.file.Audit.Dir.S, Ready: true}
+	s.mu.Lock()
+	out.Sandboxes = len(s.tenants)
+	if s.failed != nil {
+		out.Reasons = append(out.Reasons, "the last reload was not taken, the configuration before it is in force: "+s.failed.Error())
+	}
+	s.mu.Unlock()
+	if err := s.records.Ready(); err != nil {
+		out.Ready, out.Reasons = false, append(out.Reasons, err.Error())
+	}
+	if !s.ready.Load() {
+		out.Ready, out.Reasons = false, append(out.Reasons, "it is starting or stopping")
+	}
+	for _, n := range slices.Sorted(maps.Keys(p.policies)) {
+		out.Policies = append(out.Policies, admin.Policy{Name: n, Digest: p.policies[n].Digest()})
+	}
+	return out
+}
