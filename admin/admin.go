@@ -79,6 +79,7 @@ type Status struct {
 	// Credentials are named, never shown.
 	Credentials []string `json:"credentials"`
 	Audit       string   `json:"audit"` // directory of the log
+	CA          string   `json:"ca"`    // PEM: what has to be trusted inside
 }
 
 // A Policy is one that is loaded.

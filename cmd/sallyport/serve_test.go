@@ -288,6 +288,10 @@ func TestSidecarExplicit(t *testing.T) {
 	base := filepath.Dir(p.dir)
 	sock := filepath.Join(base, "run", "proxy.sock")
 	s := p.sidecar(t, fmt.Sprintf("sandboxes:\n  - name: told\n    labels: {team: web}\n    props: {tenant: t-7}\n    policy: [web]\n    explicit: {socket: %s, user: %d}\n", sock, os.Getuid()))
+	ca := p.exec("ca", "export", "--control", s.control)
+	if show := p.exec("ca", "show", "--control", s.control); !strings.Contains(ca.stdout, "BEGIN CERTIFICATE") || !strings.Contains(show.stdout, "sha256 ") {
+		t.Errorf("%+v %+v", ca, show)
+	}
 	c, err := net.Dial("unix", sock)
 	if err != nil {
 		t.Fatal(err)
