@@ -8,9 +8,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -37,19 +39,65 @@ type actorKey struct{}
 type actorConn struct {
 	net.Conn
 	actor Actor
-	err   error
+	once  sync.Once
+	left  func()
 }
 
-type actorListener struct{ net.Listener }
+type actorListener struct {
+	net.Listener
+	may  func(Actor) bool
+	room chan struct{} // one for each connection
+	// strangers are those who are being told that they may not.
+	strangers chan struct{}
+}
+
+// forbidden is all that strangers are told; they keep nothing open here.
+const forbidden = "HTTP/1.1 403 Forbidden\r\nContent-Type: application/problem+json\r\nConnection: close\r\n\r\n" +
+	`{"title":"Forbidden","status":403,"code":"forbidden","detail":"this user may not command the sidecar: add it to control.users or its group to control.groups"}` + "\n"
 
 func (l actorListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		a, err := Peer(c)
+		if err != nil || !l.may(a) {
+			l.sendAway(c)
+			continue
+		}
+		l.room <- struct{}{}
+		return &actorConn{Conn: c, actor: a, left: func() { <-l.room }}, nil
 	}
-	a, err := Peer(c)
-	return &actorConn{c, a, err}, nil
 }
+
+// sendAway tells a stranger, and does not wait for them: few at once are told.
+func (l actorListener) sendAway(c net.Conn) {
+	select {
+	case l.strangers <- struct{}{}:
+	default:
+		_ = c.Close()
+		return
+	}
+	go func() {
+		defer func() { _ = c.Close(); <-l.strangers }()
+		_ = c.SetDeadline(time.Now().Add(200 * time.Millisecond))
+		_, _ = io.WriteString(c, forbidden)
+		if u, ok := c.(*net.UnixConn); ok {
+			_ = u.CloseWrite()
+		}
+		_, _ = io.CopyN(io.Discard, c, 64<<10) // so that the answer is not lost with what they sent
+	}()
+}
+
+// Close makes room for another.
+func (c *actorConn) Close() error {
+	c.once.Do(c.left)
+	return c.Conn.Close()
+}
+
+// maxConns bounds the connections to the control socket.
+const maxConns = 256
 
 // Peer is who made a connection on a Unix socket.
 func Peer(c net.Conn) (Actor, error) {
@@ -65,7 +113,20 @@ func Peer(c net.Conn) (Actor, error) {
 	if cerr := raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); cerr != nil || err != nil {
 		return Actor{}, errors.Join(cerr, err)
 	}
-	return Actor{UID: cred.Uid, GID: cred.Gid, PID: cred.Pid}, nil
+	a := Actor{UID: cred.Uid, GID: cred.Gid, PID: cred.Pid}
+	if a.UID == overflow && !wholeIDs() { // stands for everybody whom this user namespace does not know
+		return Actor{}, errors.New("the peer's user is not known in this user namespace")
+	}
+	return a, nil
+}
+
+// overflow is the id that stands for those without one: kernel.overflowuid.
+const overflow = 65534
+
+// wholeIDs reports whether ids here are those of the whole system.
+func wholeIDs() bool {
+	b, err := os.ReadFile("/proc/self/uid_map")
+	return err == nil && strings.Join(strings.Fields(string(b)), " ") == "0 0 4294967295"
 }
 
 // Serve answers until ctx ends, and then lets what is asked end.
@@ -83,7 +144,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		}
 	})
 	defer stop()
-	err := srv.Serve(actorListener{l})
+	err := srv.Serve(actorListener{l, s.may, make(chan struct{}, maxConns), make(chan struct{}, 16)})
 	if errors.Is(err, http.ErrServerClosed) || ctx.Err() != nil {
 		return nil
 	}
@@ -99,8 +160,8 @@ func (s *Server) handler() http.Handler {
 	handle := func(pattern string, h func(http.ResponseWriter, *http.Request, Actor) error) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			c, _ := r.Context().Value(actorKey{}).(*actorConn)
-			if c == nil || c.err != nil || !s.may(c.actor) {
-				answer(w, http.StatusForbidden, Problem{Code: "forbidden", Detail: "this user may not command the sidecar: add it to control.users or its group to control.groups"})
+			if c == nil { // whether the actor may was asked when the connection was taken
+				answer(w, http.StatusForbidden, Problem{Code: "forbidden", Detail: "this is no connection of the control socket"})
 				return
 			}
 			defer s.recovered(w)

@@ -109,7 +109,8 @@ type scan struct {
 	// none is in a secret.
 	even  bool
 	late  []byte // clean, and held back for that
-	drops int    // bytes behind a secret that may be of its encoding, still to be dropped
+	drops int    // bytes of base64 behind a secret that may carry bits of its end
+	pads  int    // and padding behind those
 }
 
 // feed returns what is known to be no secret, with markers for what was one.
@@ -127,16 +128,9 @@ func (s *scan) feed(dst, p []byte) []byte {
 // search is feed, but holds back no more than what is a prefix of a secret.
 func (s *scan) search(dst, p []byte) []byte {
 	for i := 0; i < len(p); i++ {
-		if s.drops > 0 {
-			if base64Byte(p[i]) {
-				s.drops--
-				continue
-			}
-			s.drops = 0
-		}
 		if s.at == 0 {
 			j := s.a.skip(p, i)
-			dst = append(dst, p[i:j]...)
+			dst = s.emit(dst, p[i:j])
 			if i = j; i == len(p) {
 				break
 			}
@@ -144,31 +138,45 @@ func (s *scan) search(dst, p []byte) []byte {
 		s.held = append(s.held, p[i])
 		s.at = s.a.next[int(s.at)*s.a.width+int(s.a.class[p[i]])]
 		if f := s.a.found[s.at]; f != nil {
-			dst = append(dst, s.held[:len(s.held)-len(f.text)]...)
+			dst = s.emit(dst, s.held[:len(s.held)-len(f.text)])
 			dst = append(dst, marker(f.name)...)
 			s.held, s.at = s.held[:0], 0
 			s.hits++
-			if f.coded {
-				s.drops = 3
-			}
+			s.drops, s.pads = f.drops, f.pads
 			continue
 		}
 		if d := int(s.a.depth[s.at]); len(s.held) > d {
-			dst = append(dst, s.held[:len(s.held)-d]...)
+			dst = s.emit(dst, s.held[:len(s.held)-d])
 			s.held = append(s.held[:0], s.held[len(s.held)-d:]...)
 		}
 	}
 	return dst
 }
 
-// base64Byte: what may stand behind a secret in base64 and carry bits of its end.
-func base64Byte(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '+' || c == '/' || c == '-' || c == '_' || c == '='
+// emit passes on what is no secret, but for what stands right behind one in
+// base64 and belongs to it.
+func (s *scan) emit(dst, b []byte) []byte {
+	for len(b) > 0 && s.drops > 0 {
+		s.drops--
+		if c := b[0]; c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '+' || c == '/' || c == '-' || c == '_' {
+			b = b[1:]
+		}
+	}
+	for len(b) > 0 && s.pads > 0 {
+		if b[0] != '=' {
+			s.pads = 0
+			break
+		}
+		s.pads--
+		b = b[1:]
+	}
+	return append(dst, b...)
 }
 
 // flush returns what is held at the end of the stream.
 func (s *scan) flush(dst []byte) []byte {
-	dst = append(append(dst, s.late...), s.held...)
+	dst = append(dst, s.late...)
+	dst = s.emit(dst, s.held)
 	s.held, s.late, s.at = s.held[:0], s.late[:0], 0
 	return dst
 }

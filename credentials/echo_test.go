@@ -2,12 +2,15 @@ package credentials
 
 import (
 	"bytes"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"sallyport/dest"
 )
 
 // hostile 111: the encodings in which servers and templates echo what they were sent.
@@ -154,5 +157,65 @@ func TestAutomataAreKept(t *testing.T) {
 		if out, hits := first.find.replace([]byte("x" + strings.Repeat(n, 2048) + "+/=" + n)); hits != 1 || !bytes.Equal(out, fmt.Appendf(nil, "x[REDACTED:%s]", n)) {
 			t.Errorf("%d hits: %.40s", hits, out)
 		}
+	}
+}
+
+// What stands right behind a secret in base64 is searched as well, and no more of
+// it is lost than belongs to the secret.
+func TestBehindBase64(t *testing.T) {
+	for name, p := range map[string]Place{"bearer": {Kind: Bearer}, "basic": {Kind: Basic, User: "bot"}} {
+		for _, secret := range []string{"S3cr3t_p4ssw0rd!42", "S3cr3t_p4ssw0rd!423", "S3cr3t_p4ssw0rd!4234"} {
+			b := binding(t, "n", p)
+			b.Source = &fixed{v: secret}
+			g := grant(t, b)
+			b64 := base64.StdEncoding.EncodeToString([]byte(secret))
+			pair := base64.StdEncoding.EncodeToString([]byte("bot:" + secret))
+			for in, want := range map[string]string{
+				b64 + b64:         "[REDACTED:n][REDACTED:n]",
+				b64 + secret:      "[REDACTED:n][REDACTED:n]",
+				b64 + " 00 next":  "[REDACTED:n] 00 next",
+				secret + "/path=": "[REDACTED:n]/path=",
+				"<" + b64 + ">":   "<[REDACTED:n]>",
+			} {
+				if out, _ := g.find.replace([]byte(in)); string(out) != want {
+					t.Errorf("%s, %d bytes: %q became %q, want %q", name, len(secret), in, out, want)
+				}
+			}
+			if p.Kind == Basic {
+				for in, want := range map[string]string{pair + secret + "x": "[REDACTED:n][REDACTED:n]x", pair + "/path": "[REDACTED:n]/path", pair + "\n00 next": "[REDACTED:n]\n00 next"} {
+					out, _ := g.find.replace([]byte(in))
+					if len(secret)%3 == 2 && strings.HasSuffix(in, "/path") && string(out) == "[REDACTED:n]path" {
+						continue // a slash is of the alphabet, and could carry bits
+					}
+					if string(out) != want {
+						t.Errorf("%s, %d bytes: %q became %q, want %q", name, len(secret), in, out, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// What a store before this one knew is still looked for.
+func TestInherit(t *testing.T) {
+	old := store(t, binding(t, "a", Place{Kind: Bearer}))
+	b := binding(t, "b", Place{Kind: Bearer})
+	b.Source = &fixed{v: "another-secret-value"}
+	host, err := dest.ParseHost("other.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Host = host
+	now := store(t, b)
+	now.Inherit(old)
+	g := now.Watch(target(t, "api.example.com:443"))
+	if g == nil {
+		t.Fatal("the host is not watched any more")
+	}
+	if out, hits := g.find.replace([]byte("x " + canary)); hits != 1 {
+		t.Errorf("%s", out)
+	}
+	if out := now.RedactString("x " + canary + " another-secret-value"); out != "x [REDACTED:a] [REDACTED:b]" {
+		t.Errorf("%s", out)
 	}
 }

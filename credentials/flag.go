@@ -36,7 +36,7 @@ func ParseSpec(s string) (Spec, error) {
 	}
 	source, target := rest[:i], rest[i+len("@https://"):]
 	if out.SourceKind, out.SourceArg, ok = strings.Cut(source, ":"); !ok || out.SourceArg == "" || out.SourceKind != "env" && out.SourceKind != "file" {
-		return fail("%q is not a source", source)
+		return fail("what stands before @ is no source; it is not repeated here, since it may be a secret")
 	}
 	host, opts, hasOpts := strings.Cut(target, ",")
 	host = strings.TrimSuffix(host, "/")

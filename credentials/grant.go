@@ -15,6 +15,7 @@ type Grant struct {
 	target Target
 	items  []item
 	find   *patterns
+	grpc   bool            // the request is one of gRPC
 	client map[string]bool // places at which the client had a value of its own
 }
 
@@ -109,10 +110,16 @@ func strip(p Place, h http.Header, u *url.URL) (found bool) {
 
 // PrepareRequest asks for an answer that can be searched: whole and uncoded.
 func (g *Grant) PrepareRequest(h http.Header) {
+	g.grpc = isGRPC(h)
 	for _, k := range []string{"Range", "If-Range", "Request-Range", "X-Ms-Range", "X-Goog-Range", "A-Im", "Want-Digest", "Want-Content-Digest", "Want-Repr-Digest"} {
 		h.Del(k)
 	}
 	h.Set("Accept-Encoding", "identity")
+}
+
+func isGRPC(h http.Header) bool {
+	t := strings.ToLower(h.Get("Content-Type"))
+	return t == "application/grpc" || strings.HasPrefix(t, "application/grpc+")
 }
 
 // ScrubHeader takes the secrets out of header or trailer values, and drops a

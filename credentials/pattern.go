@@ -17,42 +17,47 @@ type pattern struct {
 	text    []byte
 	name    string
 	version string
-	coded   bool // in base64: the characters around it may carry bits of its ends
+	// What may stand behind it and belongs to it, in base64: a character that carries
+	// bits of its end, and padding.
+	drops, pads int
 }
 
 // patternsOf returns the forms of a secret: as it is, as it was put on the
 // request, and as servers encode what they echo.
 func patternsOf(b *Binding, s Secret) []pattern {
 	var out []pattern
-	coded := false
+	drops, pads := 0, 0
+	ends := func(n int) { // of a form of n bytes, without its last character if that is not full
+		drops, pads = min(n%3, 1), (3-n%3)%3
+	}
 	add := func(t []byte) {
 		if len(t) >= minSecret && !slices.ContainsFunc(out, func(p pattern) bool { return bytes.Equal(p.text, t) }) {
-			out = append(out, pattern{text: bytes.Clone(t), name: b.Name, coded: coded})
+			out = append(out, pattern{text: bytes.Clone(t), name: b.Name, drops: drops, pads: pads})
 		}
 	}
 	s.use(func(v []byte) {
 		forms := [][]byte{v}
 		if b.Place.Kind == Basic {
 			pair := append([]byte(b.Place.User+":"), v...)
-			coded = true
 			add([]byte(base64.StdEncoding.EncodeToString(pair)))
+			pads = 2
 			add([]byte(base64.RawStdEncoding.EncodeToString(pair)))
+			pads = 0
 			add([]byte(base64.URLEncoding.EncodeToString(pair)))
-			coded = false
 			forms = append(forms, pair)
 		}
 		add(v)
 		add(bytes.ToLower(v))
 		add(bytes.ToUpper(v))
-		coded = true
 		for _, f := range forms {
 			for _, enc := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
 				for off := range 3 {
+					ends(len(f) + off)
 					add(shifted(enc, f, off))
 				}
 			}
 		}
-		coded = false
+		drops, pads = 0, 0
 		add([]byte(hex.EncodeToString(v)))
 		add([]byte(strings.ToUpper(hex.EncodeToString(v))))
 		for _, t := range []string{url.QueryEscape(string(v)), url.PathEscape(string(v)), percent(v, "%02X"), percent(v, "%02x"), strings.ToLower(url.QueryEscape(string(v)))} {

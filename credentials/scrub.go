@@ -78,7 +78,7 @@ func (g *Grant) ScrubBody(body io.ReadCloser, h http.Header) (io.ReadCloser, *Co
 	if body == http.NoBody {
 		return body, count, nil
 	}
-	return &scrubbed{r: r, in: in, body: body, coded: len(codings) > 0, scan: scan{a: g.find, even: !strings.HasPrefix(strings.ToLower(h.Get("Content-Type")), "application/grpc")}, count: count, closers: closers}, count, nil
+	return &scrubbed{r: r, in: in, body: body, coded: len(codings) > 0, scan: scan{a: g.find, even: !g.grpc || !isGRPC(h)}, count: count, closers: closers}, count, nil
 }
 
 // decoder undoes one coding. Nothing is read before the first Read.

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"sallyport/dest"
 )
 
 // A Store holds the bindings. It is safe for concurrent use.
@@ -17,8 +19,41 @@ type Store struct {
 
 	mu   sync.Mutex
 	live map[string]*known // by name: the values that may be on their way
+	// former are the credentials of stores before this one.
+	former []former
 	// joined are automata over several credentials, by their names and versions.
 	joined map[string]*patterns
+}
+
+// A former is a credential that was, and may be on its way back.
+type former struct {
+	host     dest.Host
+	patterns *patterns
+	all      []pattern
+	key      string
+}
+
+// maxFormer bounds what is inherited.
+const maxFormer = 32
+
+// Inherit goes on to look for what an earlier store knew. It is called before
+// the store is used.
+func (s *Store) Inherit(old *Store) {
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	for i := range old.bindings {
+		b := &old.bindings[i]
+		k := old.live[b.Name]
+		if k == nil {
+			continue
+		}
+		f := former{b.Host, k.patterns, k.all, fmt.Sprintf("former %p\n", k.patterns)}
+		s.former = append(s.former, f)
+	}
+	s.former = append(s.former, old.former...)
+	if len(s.former) > maxFormer {
+		s.former = s.former[:maxFormer]
+	}
 }
 
 // maxJoined bounds the automata that are kept.
@@ -143,19 +178,28 @@ func (s *Store) finder(names []string, t Target) *patterns {
 			all = append(all, b.Name)
 		}
 	}
-	if len(all) == 0 {
+	var past []former
+	for _, f := range s.former {
+		if f.host == t.Addr.Host() {
+			past = append(past, f)
+		}
+	}
+	if len(all)+len(past) == 0 {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all = slices.DeleteFunc(all, func(n string) bool { return s.live[n] == nil })
-	switch len(all) {
-	case 0:
+	switch {
+	case len(all)+len(past) == 0:
 		return nil
-	case 1:
+	case len(all) == 1 && len(past) == 0:
 		return s.live[all[0]].patterns
 	}
 	var key strings.Builder
+	for _, f := range past {
+		key.WriteString(f.key)
+	}
 	for _, n := range all {
 		fmt.Fprintf(&key, "%q %q\n", n, s.live[n].versions)
 	}
@@ -163,6 +207,9 @@ func (s *Store) finder(names []string, t Target) *patterns {
 		return f
 	}
 	var ps []pattern
+	for _, f := range past {
+		ps = append(ps, f.all...)
+	}
 	for _, n := range all {
 		ps = append(ps, s.live[n].all...)
 	}
@@ -196,6 +243,9 @@ func (s *Store) Redact(b []byte) []byte {
 	for _, k := range s.live {
 		ps = append(ps, k.patterns)
 	}
+	for _, f := range s.former {
+		ps = append(ps, f.patterns)
+	}
 	s.mu.Unlock()
 	for _, p := range ps {
 		b, _ = p.replace(b)
@@ -205,7 +255,7 @@ func (s *Store) Redact(b []byte) []byte {
 
 // RedactString is Redact.
 func (s *Store) RedactString(v string) string {
-	if len(s.bindings) == 0 {
+	if len(s.bindings)+len(s.former) == 0 {
 		return v
 	}
 	return string(s.Redact([]byte(v)))

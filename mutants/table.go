@@ -99,7 +99,7 @@ var mutants = []mutant{
 	{[]int{95}, "proxy/dns/dns.go", "default: // nothing but addresses", "case dns.TypeTXT:\n\t\tr.Answer = append(r.Answer, &dns.TXT{Hdr: dns.RR_Header{Name: q.Name, Rrtype: q.Qtype, Class: q.Qclass}, Txt: []string{\"x\"}})\n\t\treturn\n\tdefault: // nothing but addresses", "proxy/dns", "TestAnswers"},
 	{[]int{165}, "sandbox/netns/seccomp.go", "out = append(out, modes()...)", "_ = modes", e2e, "TestWorkloadIsConfined"},
 	{[]int{100}, "sandbox/netns/offer.go", "if err := kinds[i](fd); err != nil {", "if err := kinds[i](fd); err != nil && false {", e2e, "TestSidecarIsNotCommandedBySandboxes"},
-	{[]int{101}, "admin/server.go", "!s.may(c.actor) {", "false {", e2e, "TestSidecarIsNotCommandedBySandboxes"},
+	{[]int{101}, "admin/server.go", "if err != nil || !l.may(a) {", "if s := l.may; err != nil || s == nil {", e2e, "TestSidecarIsNotCommandedBySandboxes"},
 
 	// Credentials.
 	{[]int{107}, "proxy/forward.go", "if x.grant != nil {\n\t\tif err := x.scrub(resp); err != nil {", "if false {\n\t\tif err := x.scrub(resp); err != nil {", e2e, "TestEchoes"},
@@ -117,7 +117,7 @@ var mutants = []mutant{
 
 	{[]int{110}, "credentials/grant.go", "\"Request-Range\", \"X-Ms-Range\", ", "", "credentials", "TestParts"},
 	{[]int{111}, "credentials/pattern.go", "`\\u%04x`, `\\u%04X`, ", "", "credentials", "TestEchoEncodings"},
-	{[]int{170}, "credentials/scrub.go", "even: !strings.HasPrefix(strings.ToLower(h.Get(\"Content-Type\")), \"application/grpc\")", "even: false", "credentials", "TestHeldBackTellsNothing"},
+	{[]int{170}, "credentials/scrub.go", "even: !g.grpc || !isGRPC(h)", "even: false", "credentials", "TestHeldBackTellsNothing"},
 	{[]int{171}, "credentials/store.go", "b.Host == t.Addr.Host() || slices.Contains", "slices.Contains", "credentials", "TestWatch"},
 	{[]int{167}, "sandbox/netns/start.go", "o.Ports = hidden(hostSockets(), o.Trees)", "_ = hostSockets", e2e, "TestHostSockets"},
 	{[]int{168}, "sandbox/netns/view.go", "if err := bind(d, d, guarded); err != nil {", "if false {\n\t\t\tvar err error", e2e, "TestNothingIsTakenOver"},

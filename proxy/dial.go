@@ -31,7 +31,6 @@ const (
 // A dial is one exchange's way to its upstream, and what was seen on it.
 type dial struct {
 	gate    *Gate
-	policy  Decider
 	binding bool
 	x       *exchange // nil for a tunnel
 
@@ -79,15 +78,41 @@ func (d *dial) dial(ctx context.Context, to dest.Addr, q *policy.Question) (net.
 		return nil, refuse(http.StatusForbidden, "address_denied", "the destination's address is not one that sandboxes may reach").
 			operator("%s is %s; open it with a binding or --allow-private", bad.Address, bad.Class)
 	}
-	if d.policy.Has(policy.Dial) {
+	if now := d.gate.ward.Load(); now.policy.Has(policy.Dial) { // the newest: what is dialled is dialled now
 		ask := *q
-		ask.Phase, ask.Addresses = policy.Dial, addrs
-		if dec := d.policy.Decide(ctx, &ask); dec.Err != nil || len(dec.Deny) > 0 {
+		ask.Phase, ask.Addresses, ask.Sandbox = policy.Dial, addrs, now.sb
+		if dec := now.policy.Decide(ctx, &ask); dec.Err != nil || len(dec.Deny) > 0 {
 			ref := refusalOfDecision(&policy.Decision{Deny: dec.Deny, Err: dec.Err})
 			return nil, ref
 		}
 	}
 	return d.connect(ctx, addrs, to.Port())
+}
+
+// again reports whether the addresses that were reached would be refused in
+// another ward.
+func (d *dial) again(ctx context.Context, w *ward, q *policy.Question) *Refusal {
+	if d == nil || !w.policy.Has(policy.Dial) {
+		return nil
+	}
+	d.mu.Lock()
+	var addrs []netip.Addr
+	for _, j := range d.judged {
+		addrs = append(addrs, j.Address)
+	}
+	if len(addrs) == 0 && d.peer.IsValid() {
+		addrs = append(addrs, d.peer.Addr())
+	}
+	d.mu.Unlock()
+	if len(addrs) == 0 { // it is not dialled yet, and will be asked about
+		return nil
+	}
+	ask := *q
+	ask.Phase, ask.Addresses, ask.Sandbox = policy.Dial, addrs, w.sb
+	if dec := w.policy.Decide(ctx, &ask); dec.Err != nil || len(dec.Deny) > 0 {
+		return refusalOfDecision(&policy.Decision{Deny: dec.Deny, Err: dec.Err})
+	}
+	return nil
 }
 
 func (d *dial) connect(ctx context.Context, addrs []netip.Addr, port uint16) (net.Conn, error) {

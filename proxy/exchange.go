@@ -209,8 +209,14 @@ func (x *exchange) again(w *ward) *Refusal {
 	if binding != x.binding || binding && b.Target != x.final {
 		return refuse(http.StatusForbidden, "binding_changed", "this name leads elsewhere now")
 	}
-	_, ref := w.verdict(w.policy.Decide(x.gate.ctx, &q))
-	return ref
+	d := w.policy.Decide(x.gate.ctx, &q)
+	if _, ref := w.verdict(d); ref != nil {
+		return ref
+	}
+	if d.Respond != nil || d.Rewrite != nil && (x.decision.Rewrite == nil || *d.Rewrite != *x.decision.Rewrite) {
+		return refuse(http.StatusForbidden, "rewrite_again", "the policy leads this elsewhere now")
+	}
+	return x.dial.again(x.gate.ctx, w, &q)
 }
 
 // place finds what a target means in this sandbox: a binding, or itself.
@@ -239,6 +245,7 @@ func sealed(sb *sandbox.Sandbox, binding bool) *Refusal {
 
 // send forwards through goproxy's chain, which calls roundTrip.
 func (x *exchange) send() error {
+	x.dial = &dial{gate: x.gate, binding: x.binding, x: x}
 	ctx, cut := context.WithCancelCause(x.r.Context())
 	defer cut(nil)
 	x.cause = ctx
@@ -252,7 +259,6 @@ func (x *exchange) send() error {
 		ctx, cancel = context.WithTimeout(ctx, d)
 		defer cancel()
 	}
-	x.dial = &dial{gate: x.gate, policy: x.ward.policy, binding: x.binding, x: x}
 	ctx = withDial(ctx, x.dial)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn:              x.dial.gotConn,

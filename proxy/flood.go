@@ -119,6 +119,9 @@ func floodKey(ev *audit.Event) string {
 	case ev.DNS != nil:
 		return fmt.Sprint(ev.Name, ev.DNS.Question, " ", ev.DNS.Type, ev.DNS.Rcode)
 	}
+	if ev.Lifecycle != nil {
+		return fmt.Sprint(ev.Name, ev.Lifecycle.Detail["error"])
+	}
 	k := fmt.Sprint(ev.Name, ev.Connection.Original, ev.Decision.Code)
 	if ev.Request != nil {
 		k += fmt.Sprint(ev.Request.Host, ev.Request.Port, ev.Request.Protocol)

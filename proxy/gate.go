@@ -120,6 +120,9 @@ func (g *Gate) accept(l net.Listener, serve func(net.Conn)) error {
 			continue
 		}
 		delay = 0
+		if t, ok := c.(*net.TCPConn); ok {
+			_ = t.SetLinger(-1) // it is inherited, and would make closing wait
+		}
 		select {
 		case g.slots <- struct{}{}:
 		default:

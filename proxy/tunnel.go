@@ -48,8 +48,13 @@ func (f *flow) tunnel(w *ward, q *policy.Question, d *policy.Decision, client ne
 	}
 	ctx, cut := context.WithCancelCause(g.ctx)
 	defer cut(nil)
-	defer g.follow(&live{again: func(now *ward) *Refusal { return stillGranted(now, w, q, bound, d.Opaque) }, cut: cut}, w)()
-	dl := &dial{gate: g, policy: w.policy, binding: binding}
+	dl := &dial{gate: g, binding: binding}
+	defer g.follow(&live{again: func(now *ward) *Refusal {
+		if ref := stillGranted(now, w, q, bound, d.Opaque); ref != nil {
+			return ref
+		}
+		return dl.again(g.ctx, now, q)
+	}, cut: cut}, w)()
 	up, err := dl.dial(withDial(ctx, dl), dest, q)
 	done.Server = dl.server(bindingName(binding, target))
 	if err != nil {

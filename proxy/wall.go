@@ -14,6 +14,14 @@ func (g *Gate) Refused(p audit.Packet) {
 	g.flood(ev)
 }
 
+// Noted records an event of the sandbox that costs little to cause, or counts it.
+func (g *Gate) Noted(ev *audit.Event) {
+	if ev.ID == "" {
+		ev.ID = audit.NewID()
+	}
+	g.flood(ev)
+}
+
 // Asked records a DNS query and what was answered.
 func (g *Gate) Asked(q audit.DNS) {
 	ev := g.event(audit.DNSQuery)

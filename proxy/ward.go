@@ -90,10 +90,10 @@ func (l *live) look(w *ward) {
 // it. What is under way and would be refused now is cut before Update returns;
 // what was asked before, and would be allowed, goes on.
 func (g *Gate) Update(sb *sandbox.Sandbox, pol Decider) {
-	old := g.ward.Swap(&ward{sb, pol})
-	if old.policy != pol { // connections of another policy are not reused: it may have asked about their addresses
+	if g.ward.Load().policy != pol { // connections of another policy are not reused: it may have asked about their addresses
 		g.pools.Swap(newPools(g, pol)).close()
 	}
+	g.ward.Store(&ward{sb, pol})
 	now := g.ward.Load()
 	g.mu.Lock()
 	all := make([]*live, 0, len(g.live))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"time"
 
 	"sallyport/admin"
@@ -40,7 +41,7 @@ func runEnrolled(ctx context.Context, o *runOptions) error {
 	if err != nil {
 		return err
 	}
-	spec.Hide = append(spec.Hide, o.sidecar, made.Ticket.Socket)
+	spec.Hide = append(spec.Hide, filepath.Dir(o.sidecar), filepath.Dir(made.Ticket.Socket))
 	box, err := netns.Start(ctx, spec)
 	if err != nil {
 		return err

@@ -25,17 +25,19 @@ type fileWatch struct {
 	last  [sha256.Size]byte
 }
 
-func newFileWatch(_ string, paths []string) *fileWatch {
-	w := &fileWatch{changed: make(chan struct{}), stop: make(chan struct{}), done: make(chan struct{}), paths: paths, last: look(paths)}
+// newFileWatch compares with a digest that was taken before the files were read.
+func newFileWatch(paths []string, seen [sha256.Size]byte) *fileWatch {
+	w := &fileWatch{changed: make(chan struct{}), stop: make(chan struct{}), done: make(chan struct{}), paths: paths, last: seen}
 	go w.run()
 	return w
 }
 
-// follow looks at these from now on.
-func (w *fileWatch) follow(paths []string) {
+// follow looks at these from now on, and compares with a digest that was taken
+// before they were read: what changed meanwhile is told.
+func (w *fileWatch) follow(paths []string, seen [sha256.Size]byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.paths, w.last = slices.Clone(paths), look(paths)
+	w.paths, w.last = slices.Clone(paths), seen
 }
 
 func (w *fileWatch) run() {

@@ -58,7 +58,7 @@ func TestNothingIsTakenOver(t *testing.T) {
 		}
 		p.log = filepath.Join(p.dir, "logs", "run") // is not there yet
 		flags := []string{"--policy", filepath.Dir(policy), "--credential", "api=file:" + secret + "@" + p.https("api.example.com", "")}
-		out := p.sh(flags, "ls -A x/policy s/token logs/run; cat s/token; for d in x s logs x/policy s/token logs/run; do mv $d .$(basename $d) && echo MOVED $d; rmdir $d && echo REMOVED; done; ln -s /etc x/policy/y && echo LINKED; echo x > logs/run/seg-00000000000000000001.ndjson && echo FORGED; mv plain fine && echo end")
+		out := p.sh(flags, "ls -A x/policy s logs/run; cat s/token; for d in x s logs x/policy logs/run; do mv $d .$(basename $d) && echo MOVED $d; rmdir $d && echo REMOVED; done; ln -s /etc x/policy/y && echo LINKED; echo x > logs/run/seg-00000000000000000001.ndjson && echo FORGED; mv plain fine && echo end")
 		for _, bad := range []string{"MOVED", "REMOVED", "LINKED", "FORGED", "p.rego\n", "seg-0", canary} {
 			if strings.Contains(out.stdout, bad) {
 				t.Errorf("%s in %+v", bad, out)

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -30,10 +32,12 @@ type plan struct {
 	store        *credentials.Store
 	names        []string // of credentials
 	roots        *x509.CertPool
+	trusted      string // digests of what roots are beside the system's
 	allowPrivate []netip.Prefix
 	resolve      map[dest.Host]netip.Addr
 	sandboxes    []planned
-	watched      []string // files and directories that it was made of
+	watched      []string          // files and directories that it was made of
+	seen         [sha256.Size]byte // of those, before they were read
 
 	mu      sync.Mutex
 	layered map[string]*policy.Layers // by the names of policies
@@ -43,8 +47,28 @@ type plan struct {
 type planned struct {
 	sandbox.Sandbox
 	pos    config.Pos
+	usual  bool   // it names no policy: the default ones decide
 	socket string // of its explicit proxy; "" has none
 	owner  int    // user id of the socket; -1 is whoever runs serve
+}
+
+// loadPlan reads a configuration and makes a plan of it.
+func loadPlan(ctx context.Context, file string) (*plan, error) {
+	for range 3 {
+		before := look([]string{file})
+		f, err := config.Load(file)
+		if err != nil {
+			return nil, err
+		}
+		p, err := newPlan(ctx, file, f)
+		if err != nil {
+			return nil, err
+		}
+		if before == look([]string{file}) {
+			return p, nil
+		}
+	}
+	return nil, fmt.Errorf("%s changes while it is read", file)
 }
 
 // newPlan says everything that is wrong, at its place in the file.
@@ -58,6 +82,13 @@ func newPlan(ctx context.Context, file string, f *config.File) (*plan, error) {
 		}
 		return filepath.Join(base, path)
 	}
+	for _, c := range f.Policies {
+		p.watched = append(p.watched, rel(c.Dir.S))
+	}
+	for _, t := range f.Network.UpstreamCA {
+		p.watched = append(p.watched, rel(t.S))
+	}
+	p.seen = look(p.watched)
 	for i, c := range f.Policies {
 		key := fmt.Sprintf("policies[%d]", i)
 		if p.policies[c.Name.S] != nil {
@@ -70,7 +101,6 @@ func newPlan(ctx context.Context, file string, f *config.File) (*plan, error) {
 			continue
 		}
 		p.policies[c.Name.S] = pol
-		p.watched = append(p.watched, rel(c.Dir.S))
 	}
 	if len(f.Policies) == 0 { // nothing passes
 		pol, err := rego.Load(ctx, rego.Options{Name: "default", FS: policies.Default, Data: map[string]any{"run": (&grants{}).data(nil, sandbox.Enforce)}})
@@ -169,6 +199,11 @@ func (p *plan) network(bad *config.Problems, rel func(string) string) {
 	for _, t := range n.UpstreamCA {
 		files = append(files, rel(t.S))
 	}
+	for _, f := range files { // whose content needs a restart as well
+		if b, err := os.ReadFile(f); err == nil {
+			p.trusted += fmt.Sprintf("%x ", sha256.Sum256(b))
+		}
+	}
 	if len(files) > 0 {
 		roots, err := parseRoots(files)
 		if err != nil {
@@ -211,7 +246,7 @@ func (p *plan) sandbox(bad *config.Problems, i int) {
 		bad.Add(c.Name.Pos, key, "%v", err)
 		return
 	}
-	out.Sandbox = *sb
+	out.Sandbox, out.usual = *sb, len(c.Policy) == 0
 	p.sandboxes = append(p.sandboxes, out)
 }
 
@@ -265,6 +300,13 @@ func plainName(s string) bool {
 	return s[0] != '.' && s[0] != '-'
 }
 
+// same reports whether nothing is said otherwise of a sandbox.
+func (x *planned) same(y *planned) bool {
+	a, b := *x, *y
+	a.pos, b.pos = config.Pos{}, config.Pos{}
+	return reflect.DeepEqual(a, b)
+}
+
 // layers are the policies that decide for a sandbox.
 func (p *plan) layers(sb *sandbox.Sandbox) *policy.Layers {
 	p.mu.Lock()
@@ -293,7 +335,7 @@ func (p *plan) fixed(old *plan) (out []string) {
 	for _, c := range []struct {
 		key  string
 		a, b any
-	}{{"state", p.file.State.S, old.file.State.S}, {"control", stripped(p.file.Control), stripped(old.file.Control)}, {"audit", stripped(p.file.Audit), stripped(old.file.Audit)}, {"network", stripped(p.file.Network), stripped(old.file.Network)}} {
+	}{{"state", p.file.State.S, old.file.State.S}, {"control", stripped(p.file.Control), stripped(old.file.Control)}, {"audit", stripped(p.file.Audit), stripped(old.file.Audit)}, {"network", stripped(p.file.Network) + p.trusted, stripped(old.file.Network) + old.trusted}} {
 		if !reflect.DeepEqual(c.a, c.b) {
 			out = append(out, c.key)
 		}

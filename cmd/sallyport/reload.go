@@ -2,43 +2,89 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"sallyport/audit"
-	"sallyport/config"
 )
 
 // reload takes a new configuration whole, or keeps the old. It returns what to
-// watch from now on.
-func (s *sidecar) reload(ctx context.Context, file string) []string {
+// watch from now on, and what that was before it was read.
+func (s *sidecar) reload(ctx context.Context, file string) ([]string, [sha256.Size]byte) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	old := s.plan.Load()
+	seen := look(old.watched)
 	p, err := s.replan(ctx, file, old)
 	s.failed = err
 	if err != nil {
-		s.log.Error().Err(err).Msg("the configuration is not taken; the one before it stays in force")
+		s.mu.Unlock()
+		s.log.Error().Str("error", s.keys.RedactString(err.Error())).Msg("the configuration is not taken; the one before it stays in force")
 		_ = s.records.Append(&audit.Event{Name: audit.ConfigRefused, Lifecycle: &audit.Lifecycle{Detail: map[string]string{"error": s.keys.RedactString(err.Error())}}})
-		return old.watched
+		return old.watched, seen
 	}
 	s.keys.use(p.store)
 	s.plan.Store(p)
-	for _, t := range s.tenants {
-		t.gate.Update(t.gate.Sandbox(), p.layers(t.gate.Sandbox()))
+	gone, errs := s.follow(ctx, old, p)
+	s.failed = errors.Join(errs...)
+	s.mu.Unlock()
+	for _, t := range gone {
+		t.ended()
 	}
 	s.log.Info().Msg("the configuration was read again")
-	return p.watched
+	return p.watched, p.seen
+}
+
+// follow makes of the sandboxes what a new plan says of them: those that it names
+// are changed where it says otherwise than the one before, added or dropped, and
+// everywhere its policies decide. It returns those that end.
+func (s *sidecar) follow(ctx context.Context, old, p *plan) (gone []*tenant, errs []error) {
+	find := func(in *plan, name string) *planned {
+		i := slices.IndexFunc(in.sandboxes, func(x planned) bool { return x.Name == name })
+		if i < 0 {
+			return nil
+		}
+		return &in.sandboxes[i]
+	}
+	for _, t := range s.tenants {
+		sb := *t.gate.Sandbox()
+		if t.planned != "" {
+			was, is := find(old, t.planned), find(p, t.planned)
+			if is == nil || was != nil && was.socket != is.socket {
+				errs = append(errs, s.control(ctx, nobodyAsked, &sb, "remove", nil), s.drop(t))
+				gone = append(gone, t)
+				continue
+			}
+			if was == nil || !was.same(is) {
+				sb.Labels, sb.Props, sb.Policy, sb.Mode, sb.Bindings = is.Labels, is.Props, is.Policy, is.Mode, is.Bindings
+				t.usual = is.usual
+				errs = append(errs, s.control(ctx, nobodyAsked, &sb, "change", map[string]string{"by": "configuration"}))
+			}
+		}
+		if t.usual {
+			sb.Policy = p.def
+		}
+		errs = append(errs, s.apply(t, &sb))
+	}
+	for _, x := range p.sandboxes {
+		if s.tenantNamed(x.Name) != nil {
+			continue
+		}
+		err := s.add(ctx, nobodyAsked, x)
+		if err == nil {
+			s.tenantNamed(x.Name).planned = x.Name
+		}
+		errs = append(errs, err)
+	}
+	return gone, errs
 }
 
 // replan makes a plan of the file as it is now, that can replace the old one, and
 // records it.
 func (s *sidecar) replan(ctx context.Context, file string, old *plan) (*plan, error) {
-	f, err := config.Load(file)
-	if err != nil {
-		return nil, err
-	}
-	p, err := newPlan(ctx, file, f)
+	p, err := loadPlan(ctx, file)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +93,14 @@ func (s *sidecar) replan(ctx context.Context, file string, old *plan) (*plan, er
 	}
 	for _, t := range s.tenants {
 		sb := t.gate.Sandbox()
-		if _, err := p.describe(sb.Name, sb.Labels, sb.Props, sb.Policy, string(sb.Mode), nil); err != nil {
+		if t.planned != "" { // it says what it is
+			continue
+		}
+		named := sb.Policy
+		if t.usual {
+			named = p.def
+		}
+		if _, err := p.describe(sb.Name, sb.Labels, sb.Props, named, string(sb.Mode), nil); err != nil {
 			return nil, fmt.Errorf("sandbox %s: %w", sb.Name, err)
 		}
 	}

@@ -103,12 +103,15 @@ func TestEchoes(t *testing.T) {
 func TestCredentialFromFile(t *testing.T) {
 	tool(t, "curl", "curl")
 	each(t, origin.Options{}, func(t *testing.T, p *place) {
-		secret := filepath.Join(p.dir, "secret")
+		secret := filepath.Join(p.dir, "keys", "secret")
+		if err := os.Mkdir(filepath.Dir(secret), 0o755); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(secret, []byte(canary+"\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		out := p.sh([]string{"--allow", p.at("api.example.com"), "--credential", "api=file:" + secret + "@" + p.https("api.example.com", "") + ",as=header:X-Api-Key"},
-			"cat secret; curl -sS -H 'x-api-key: mine' "+p.https("api.example.com", "/echo"))
+			"ls keys; cat keys/secret; curl -sS -H 'x-api-key: mine' "+p.https("api.example.com", "/echo"))
 		if err := os.Remove(secret); err != nil {
 			t.Fatal(err)
 		}
@@ -160,6 +163,7 @@ func TestWrongFlags(t *testing.T) {
 	_ = os.WriteFile(filepath.Join(broken, "p.rego"), []byte("package egress\n\nallow if input.requst.method == \"GET\"\n"), 0o644)
 	empty := filepath.Join(p.dir, "empty")
 	_ = os.Mkdir(empty, 0o755)
+	_ = os.WriteFile(filepath.Join(p.dir, "token"), []byte(canary), 0o644)
 	for _, c := range []struct {
 		flags []string
 		want  string
@@ -182,6 +186,8 @@ func TestWrongFlags(t *testing.T) {
 		{[]string{"--mount", "/nonexistent"}, "no such file"},
 		{[]string{"--upstream-ca", "/etc/passwd"}, "there is no PEM certificate in it"},
 		{[]string{"--nonsense"}, "unknown flag"},
+		{[]string{"--credential", "x=file:" + filepath.Join(p.dir, "token") + "@https://h.example"}, "lies in a directory that the command sees"},
+		{[]string{"--credential", "x=sk-live-0123456789@https://h.example"}, "is no source; it is not repeated here"},
 		{[]string{"--allow", "*", "--tcp", "x", "--mode", "y"}, "expected enforce"},
 	} {
 		out := p.run(c.flags, "/bin/sh", "-c", "echo ran")

@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,14 +47,11 @@ func serveSidecar(ctx context.Context, file string) error {
 	signal.Notify(hup, unix.SIGHUP)
 	defer signal.Stop(hup)
 	log := newLogger()
-	f, err := config.Load(file)
+	p, err := loadPlan(ctx, file)
 	if err != nil {
 		return err
 	}
-	p, err := newPlan(ctx, file, f)
-	if err != nil {
-		return err
-	}
+	f := p.file
 	issuer, err := leaf.Open(f.State.S, leaf.Options{CommonName: "sallyport", Lifetime: 365 * 24 * time.Hour})
 	if err != nil {
 		return err
@@ -77,11 +71,11 @@ func serveSidecar(ctx context.Context, file string) error {
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
-	ctl, err := controlSocket(f.Control.Socket.S)
+	ctl, err := unixListener("unix", f.Control.Socket.S, 0o666, -1) // who may command is asked of the kernel
 	if err != nil {
 		return err
 	}
-	watch := newFileWatch(file, p.watched)
+	watch := newFileWatch(p.watched, p.seen)
 	defer watch.close()
 	api := &admin.Server{Keeper: s, Teller: s, Own: uint32(os.Getuid()), Failed: func(err error) { log.Error().Err(err).Msg("control") }}
 	for _, u := range f.Control.Users {
@@ -103,34 +97,14 @@ func serveSidecar(ctx context.Context, file string) error {
 		case <-watch.changed:
 			watch.follow(s.reload(ctx, file))
 		case err := <-apiDone:
-			return errors.Join(fmt.Errorf("the control socket: %w", err), s.end(f.DrainTimeout.D))
+			return errors.Join(fmt.Errorf("the control socket: %w", err), s.end())
 		case <-ctx.Done():
 			s.ready.Store(false)
 			apiStop()
 			<-apiDone
-			return s.end(f.DrainTimeout.D)
+			return s.end()
 		}
 	}
-}
-
-// controlSocket listens where nobody else does.
-func controlSocket(path string) (net.Listener, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, err
-	}
-	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
-		_ = c.Close()
-		return nil, fmt.Errorf("%s is served by another process", path)
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, err
-	}
-	// Whoever may connect is asked of the kernel, connection by connection.
-	return l, os.Chmod(path, 0o666)
 }
 
 func configCommand() *cobra.Command {

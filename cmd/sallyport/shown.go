@@ -54,6 +54,13 @@ func (o *runOptions) spec(ca []byte) (netns.Spec, error) {
 	for _, m := range s.Mounts {
 		shown = append(shown, m.Source)
 	}
+	for _, f := range o.secretFiles {
+		dir, err := coveredWith(f, shown)
+		if err != nil {
+			return s, err
+		}
+		s.Hide = append(s.Hide, dir)
+	}
 	named := append([]string{o.auditDir}, o.secretFiles...)
 	if o.policyDir != "" {
 		named = append(named, o.policyDir)
@@ -95,6 +102,25 @@ func (o *runOptions) hide() ([]string, error) {
 		out = append(out, p)
 	}
 	return append(out, o.secretFiles...), nil
+}
+
+// coveredWith is the directory that is covered for a secret's file. A cover of the
+// file alone would go when the file is replaced, as rotation does.
+func coveredWith(file string, shown []string) (string, error) {
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		return "", err
+	}
+	dir, err := filepath.EvalSymlinks(filepath.Dir(abs))
+	if err != nil {
+		return "", err
+	}
+	for _, s := range shown {
+		if real, err := filepath.EvalSymlinks(s); err == nil && (real == dir || strings.HasPrefix(real, dir+"/")) {
+			return "", fmt.Errorf("the secret's file %s lies in a directory that the command sees, and would show when it is replaced: put it into a directory of its own, which is covered, or elsewhere", file)
+		}
+	}
+	return dir, nil
 }
 
 // keptOut refuses names of what no sandbox sees that lead through a link in a

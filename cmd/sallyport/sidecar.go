@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"slices"
@@ -71,13 +72,14 @@ func (s *sidecar) begin(ctx context.Context) error {
 		if err := s.add(ctx, nobodyAsked, x); err != nil {
 			return err
 		}
+		s.tenantNamed(x.Name).planned = x.Name
 	}
 	return nil
 }
 
 // end drains and stops.
-func (s *sidecar) end(within time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.Background(), within)
+func (s *sidecar) end() error {
+	ctx, cancel := context.WithTimeout(context.Background(), s.plan.Load().file.DrainTimeout.D)
 	defer cancel()
 	err := s.srv.Shutdown(ctx)
 	s.mu.Lock()
@@ -120,12 +122,12 @@ func (s *sidecar) Create(ctx context.Context, a admin.Actor, c admin.Create) (ad
 	default:
 		return admin.Created{}, fmt.Errorf("%w: way %q: expected run or attach", admin.ErrInvalid, c.Way)
 	}
-	x := planned{Sandbox: *sb}
+	x := planned{Sandbox: *sb, usual: len(c.Policy) == 0}
 	if err := s.add(ctx, a, x); err != nil {
 		return admin.Created{}, err
 	}
 	t := s.tenantNamed(c.Name)
-	ticket, err := t.expect(s.file.Control.Socket.S)
+	ticket, err := t.expect(s.file.Control.Socket.S, a)
 	if err != nil {
 		_ = s.drop(t)
 		return admin.Created{}, err
@@ -153,7 +155,7 @@ func (s *sidecar) add(ctx context.Context, a admin.Actor, x planned) error {
 	if err := s.reg.Update(func(tx *sandbox.Tx) error { return tx.Put(&sb) }); err != nil {
 		return fmt.Errorf("%w: %w", admin.ErrConflict, err)
 	}
-	t := &tenant{s: s, names: sandbox.NewNames(0)}
+	t := &tenant{s: s, names: sandbox.NewNames(0), open: map[io.Closer]struct{}{}, usual: x.usual}
 	t.gate = s.srv.Open(&sb, s.plan.Load().layers(&sb), t.names)
 	s.tenants[sb.ID] = t
 	if x.socket == "" {
@@ -205,6 +207,9 @@ func (s *sidecar) Change(ctx context.Context, a admin.Actor, ref string, p admin
 	if err := s.control(ctx, a, sb, "change", what); err != nil {
 		return admin.Sandbox{}, err
 	}
+	if p.Policy != nil {
+		t.usual = false
+	}
 	return tell(sb), s.apply(t, sb)
 }
 
@@ -220,15 +225,20 @@ func (s *sidecar) apply(t *tenant, sb *sandbox.Sandbox) error {
 // Remove revokes, cuts and forgets.
 func (s *sidecar) Remove(ctx context.Context, a admin.Actor, ref string) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	t := s.tenantNamed(ref)
 	if t == nil {
+		s.mu.Unlock()
 		return fmt.Errorf("%w: %s", admin.ErrNotFound, ref)
 	}
-	if err := s.control(ctx, a, t.gate.Sandbox(), "remove", nil); err != nil {
-		return err
+	err := s.control(ctx, a, t.gate.Sandbox(), "remove", nil)
+	if err == nil {
+		err = s.drop(t)
 	}
-	return s.drop(t)
+	s.mu.Unlock()
+	if err == nil {
+		t.ended()
+	}
+	return err
 }
 
 func (s *sidecar) drop(t *tenant) error {
@@ -236,7 +246,8 @@ func (s *sidecar) drop(t *tenant) error {
 	revoked := *t.gate.Sandbox()
 	revoked.Revoked = true
 	t.gate.Update(&revoked, s.plan.Load().layers(&revoked))
-	t.close()
+	t.gone = make(chan struct{})
+	go func() { defer close(t.gone); t.close() }() // what it waits for is not ours to wait for
 	delete(s.tenants, id)
 	s.claims.Lock()
 	delete(s.namespaces, t.cookie)

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -30,7 +31,11 @@ type tenant struct {
 
 	mu      sync.Mutex
 	closing []func()
+	open    map[io.Closer]struct{}
 	closed  bool
+	planned string        // its name, when the configuration says what it is
+	usual   bool          // the default policies decide
+	gone    chan struct{} // closed when close has returned
 
 	token  [sha256.Size]byte // digest of the token that is good once
 	spent  bool
@@ -59,6 +64,9 @@ func (t *tenant) close() {
 	t.closed = true
 	fs := t.closing
 	t.closing = nil
+	for c := range t.open {
+		_ = c.Close()
+	}
 	t.mu.Unlock()
 	for _, f := range fs {
 		f()
@@ -67,35 +75,20 @@ func (t *tenant) close() {
 	t.wg.Wait()
 }
 
-// unlinked makes a Unix socket at path, in place of one that nobody serves.
-func unlinked(network, path string) (*net.UnixListener, error) {
-	if c, err := net.DialTimeout(network, path, time.Second); err == nil {
-		_ = c.Close()
-		return nil, fmt.Errorf("%s is served by another process", path)
+// ended waits until everything is closed, for so long.
+func (t *tenant) ended() {
+	select {
+	case <-t.gone:
+	case <-time.After(stopWithin):
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, err
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	return net.ListenUnix(network, &net.UnixAddr{Name: path, Net: network})
 }
 
 // explicit serves a proxy that clients are told of, on a Unix socket that belongs
 // to one user: the kernel says who connects.
 func (t *tenant) explicit(path string, owner int) error {
-	l, err := unlinked("unix", path)
+	l, err := unixListener("unix", path, 0o600, owner)
 	if err != nil {
 		return err
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return err
-	}
-	if owner >= 0 && owner != os.Getuid() {
-		if err := os.Chown(path, owner, -1); err != nil {
-			return err
-		}
 	}
 	t.also(func() { _ = l.Close() })
 	t.wg.Go(func() { _ = t.gate.ServeExplicit(&peerListener{l, owner}) })
@@ -123,29 +116,66 @@ func (l *peerListener) Accept() (net.Conn, error) {
 	}
 }
 
-// expect opens the enrol socket of a sandbox, which is no way to command.
-func (t *tenant) expect(control string) (admin.Ticket, error) {
+// expect opens the enrol socket of a sandbox, which is no way to command. It is
+// for who asked for the sandbox.
+func (t *tenant) expect(control string, by admin.Actor) (admin.Ticket, error) {
 	token := rand.Text()
 	t.token = sha256.Sum256([]byte(token))
-	path := filepath.Join(filepath.Dir(control), "enrol", t.gate.Sandbox().ID+".sock")
-	l, err := unlinked("unixpacket", path)
+	dir := filepath.Join(filepath.Dir(control), "enrol")
+	if err := os.Mkdir(dir, 0o711); err != nil && !errors.Is(err, fs.ErrExist) { // not to be listed
+		return admin.Ticket{}, err
+	}
+	path := filepath.Join(dir, t.gate.Sandbox().ID+".sock")
+	l, err := unixListener("unixpacket", path, 0o600, int(by.UID))
 	if err != nil {
 		return admin.Ticket{}, err
 	}
-	if err := os.Chmod(path, 0o666); err != nil { // the token says who may, and what it is good for
-		return admin.Ticket{}, err
-	}
 	t.also(func() { _ = l.Close(); _ = os.Remove(path) })
+	room := make(chan struct{}, maxEnrolling)
 	t.wg.Go(func() {
 		for {
 			c, err := l.AcceptUnix()
 			if err != nil {
 				return
 			}
-			t.enrol(c)
+			a, err := admin.Peer(c)
+			select {
+			case room <- struct{}{}:
+			default: // too many at once
+				err = errToken
+			}
+			if err != nil || a.UID != 0 && a.UID != by.UID && int(a.UID) != os.Getuid() {
+				_ = c.Close()
+				continue
+			}
+			t.wg.Go(func() {
+				defer func() { <-room }()
+				forget := t.until(c)
+				defer forget()
+				t.enrol(c)
+			})
 		}
 	})
 	return admin.Ticket{Socket: path, Token: token}, nil
+}
+
+// maxEnrolling bounds the enrolments of one sandbox that are under way.
+const maxEnrolling = 4
+
+// until closes a connection with the tenant, unless it is forgotten before.
+func (t *tenant) until(c io.Closer) (forget func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		_ = c.Close()
+		return func() {}
+	}
+	t.open[c] = struct{}{}
+	return func() {
+		t.mu.Lock()
+		delete(t.open, c)
+		t.mu.Unlock()
+	}
 }
 
 // errToken is all that a wrong enrolment learns.
@@ -163,9 +193,10 @@ func (t *tenant) enrol(c *net.UnixConn) {
 		name, d["error"] = audit.EnrolRefused, err.Error()
 	}
 	ev := &audit.Event{Name: name, Sandbox: audit.Sandbox{ID: sb.ID, Name: sb.Name, Way: string(sb.Identity.Way), Labels: sb.Labels}, Lifecycle: &audit.Lifecycle{Detail: d}}
-	if rerr := t.s.records.Append(ev); err == nil && rerr != nil {
+	if err != nil {
+		t.gate.Noted(ev) // may be many
+	} else if err = t.s.records.Append(ev); err != nil {
 		socks.Close()
-		err = rerr
 	}
 	if err != nil {
 		_, _ = c.Write([]byte(err.Error()))
@@ -178,18 +209,13 @@ func (t *tenant) enrol(c *net.UnixConn) {
 // enrolled is the answer to an offer that was taken.
 const enrolled = "ok"
 
-// admit spends the token at the first enrolment and pins the namespace; later
-// ones must be of the same.
+// admit spends the token and makes the namespace this sandbox's.
 func (t *tenant) admit(token string, cookie uint64) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	sum := sha256.Sum256([]byte(token))
 	switch {
-	case t.closed:
-		return errToken
-	case t.spent && cookie == t.cookie:
-		return nil
-	case t.spent || subtle.ConstantTimeCompare(sum[:], t.token[:]) != 1:
+	case t.closed || t.spent || subtle.ConstantTimeCompare(sum[:], t.token[:]) != 1:
 		return errToken
 	}
 	if err := t.s.claim(cookie, t); err != nil {
@@ -201,7 +227,7 @@ func (t *tenant) admit(token string, cookie uint64) error {
 
 // serve answers on everything that the sandbox can send to.
 func (t *tenant) serve(socks *netns.Sockets) {
-	t.also(socks.Close)
+	t.also(socks.End)
 	serveSockets(&t.wg, t.gate, socks, t.names)
 }
 

@@ -234,13 +234,14 @@ func TestHidden(t *testing.T) {
 		pol := filepath.Join(p.dir, "policy")
 		_ = os.MkdirAll(pol, 0o755)
 		_ = os.WriteFile(filepath.Join(pol, "p.rego"), []byte("package egress\n\nallow if input.request.method == \"GET\"\n"), 0o666)
-		secret := filepath.Join(p.dir, "secret")
+		secret := filepath.Join(p.dir, "keys", "secret")
+		_ = os.Mkdir(filepath.Dir(secret), 0o777)
 		_ = os.WriteFile(secret, []byte(canary), 0o644)
 		p.log = filepath.Join(p.dir, "log")
 		_ = os.Mkdir(p.log, 0o777)
 		_ = os.Chmod(p.log, 0o777)
 		out := p.sh([]string{"--policy", pol, "--credential", "x=file:" + secret + "@https://api.example.com", "--mount", pol + ":/mnt/p:rw"},
-			`ls policy log /mnt/p; cat secret; echo x > secret; echo x > policy/p.rego; echo x > /mnt/p/p.rego; touch log/x; rm -rf policy log; mv policy y; echo end`)
+			`ls policy log /mnt/p; cat keys/secret; echo x > keys/secret; touch keys/x; echo x > policy/p.rego; echo x > /mnt/p/p.rego; touch log/x; rm -rf policy log; mv policy y; echo end`)
 		if !strings.HasSuffix(out.stdout, "end\n") || strings.Contains(out.stdout, "rego") || strings.Contains(out.stdout, "seg-") || strings.Contains(out.stdout, canary) {
 			t.Errorf("%+v", out)
 		}

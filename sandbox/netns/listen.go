@@ -144,6 +144,11 @@ func (m *made) add(n *int, f *os.File) error {
 // wrap makes Go's own of the descriptors that the init passed.
 func wrap(a answer, fds []int) (*Sockets, *os.File, error) {
 	s := &Sockets{}
+	defer func() { // of what is left when something fails
+		for _, fd := range fds {
+			_ = unix.Close(fd)
+		}
+	}()
 	next := func() *os.File {
 		f := os.NewFile(uintptr(fds[0]), "sandbox")
 		fds = fds[1:]
@@ -190,7 +195,22 @@ func wrap(a answer, fds []int) (*Sockets, *os.File, error) {
 	return s, pty, nil
 }
 
-// Close closes all of them.
+// End shuts all of them down, for whoever else has copies too, and closes them.
+// Somebody who has copies may have made one blocking: closing alone would wait for
+// what waits on it.
+func (s *Sockets) End() {
+	for _, ls := range [][]net.Listener{s.TCP, s.Explicit, s.DNSTCP} {
+		for _, l := range ls {
+			shut(l)
+		}
+	}
+	for _, c := range s.DNS {
+		shut(c)
+	}
+	s.Close()
+}
+
+// Close closes all of them. Others who have copies keep theirs.
 func (s *Sockets) Close() {
 	for _, ls := range [][]net.Listener{s.TCP, s.Explicit, s.DNSTCP} {
 		for _, l := range ls {
@@ -201,4 +221,14 @@ func (s *Sockets) Close() {
 		_ = c.Close()
 	}
 	_ = s.Log.Close()
+}
+
+func shut(v any) {
+	c, ok := v.(syscall.Conn)
+	if !ok {
+		return
+	}
+	if rc, err := c.SyscallConn(); err == nil {
+		_ = rc.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })
+	}
 }

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// unixListener makes a Unix socket at path, of a mode and an owner (-1 is us), in
+// place of one that nobody serves. The directory has to be one in which nobody
+// else can put something in the socket's place.
+func unixListener(network, path string, mode fs.FileMode, owner int) (*net.UnixListener, error) {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	if err := ownDirectory(dir); err != nil {
+		return nil, err
+	}
+	switch st, err := os.Lstat(path); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, err
+	case st.Mode()&fs.ModeSocket == 0:
+		return nil, fmt.Errorf("%s is there and is no socket", path)
+	default:
+		if c, err := net.DialTimeout(network, path, time.Second); err == nil {
+			_ = c.Close()
+			return nil, fmt.Errorf("%s is served by another process", path)
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	l, err := net.ListenUnix(network, &net.UnixAddr{Name: path, Net: network})
+	if err != nil {
+		return nil, err
+	}
+	if owner >= 0 && owner != os.Getuid() {
+		err = os.Lchown(path, owner, -1)
+	}
+	if err = errors.Join(err, os.Chmod(path, mode)); err != nil {
+		_ = l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// ownDirectory refuses a directory that somebody else than root and us can write.
+func ownDirectory(dir string) error {
+	st, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	if !ok || sys.Uid != 0 && int(sys.Uid) != os.Getuid() || st.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("others can write the directory %s, and could put something in the place of a socket: use one that belongs to root or to the sidecar's user, and is writable by nobody else", dir)
+	}
+	return nil
+}
