@@ -35,8 +35,10 @@ func endless(w http.ResponseWriter, r *http.Request) {
 func load(t *testing.T, text string) *rego.Policy {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "p.rego"), []byte(text), 0o644); err != nil {
-		t.Fatal(err)
+	for i, part := range strings.Split(text, "---\n") {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("p%d.rego", i)), []byte(part), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	p, err := rego.Load(t.Context(), rego.Options{Name: "changed", Dir: dir})
 	if err != nil {
@@ -77,11 +79,15 @@ func TestChangesReachStreams(t *testing.T) {
 		policy string                 // "" stays
 		want   string                 // "" goes on
 	}{
-		"revoked":      {change: func(s *sandbox.Sandbox) { s.Revoked = true }, want: "revoked"},
-		"paused":       {change: func(s *sandbox.Sandbox) { s.Paused = true }, want: "paused"},
-		"sealed":       {change: func(s *sandbox.Sandbox) { s.Mode = sandbox.Sealed }, want: "policy_changed"},
-		"other policy": {policy: "package egress\n\nallow if input.request.path == \"/other\"\n", want: "policy_changed"},
-		"same answer":  {policy: everything},
+		"revoked":              {change: func(s *sandbox.Sandbox) { s.Revoked = true }, want: "revoked"},
+		"paused":               {change: func(s *sandbox.Sandbox) { s.Paused = true }, want: "paused"},
+		"sealed":               {change: func(s *sandbox.Sandbox) { s.Mode = sandbox.Sealed }, want: "policy_changed"},
+		"other policy":         {policy: "package egress\n\nallow if input.request.path == \"/other\"\n", want: "policy_changed"},
+		"same answer":          {policy: everything},
+		"an answer of its own": {policy: everything + "\nrespond := {\"status\": 204}\n", want: "policy_changed"},
+		"led elsewhere":        {policy: everything + "\nrewrite := {\"host\": \"other.example.com\"}\n", want: "policy_changed"},
+		"its address denied":   {policy: everything + "---\npackage egress.dial\n\ndeny contains \"no\" if \"127.0.0.1\" in input.addresses\n", want: "policy_changed"},
+		"another's address":    {policy: everything + "---\npackage egress.dial\n\ndeny contains \"no\" if \"192.0.2.1\" in input.addresses\n"},
 		"props that matter": {change: func(s *sandbox.Sandbox) { s.Props = map[string]any{"open": false} }, want: "policy_changed",
 			policy: "package egress\n\nallow if not input.sandbox.props.open == false\n"},
 	} {

@@ -126,3 +126,36 @@ func TestShownIsLittle(t *testing.T) {
 		}
 	})
 }
+
+// A secret that is replaced from outside, as rotation does, does not show: hostile 172.
+func TestRotatedSecretsDoNotShow(t *testing.T) {
+	tool(t, "curl", "curl")
+	p := newPlace(t, callers()[len(callers())-1], origin.Options{})
+	keys := filepath.Join(p.dir, "keys")
+	if err := os.Mkdir(keys, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	secret := filepath.Join(keys, "token")
+	put := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(secret+".new", []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(secret+".new", secret); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("first-" + canary)
+	b := p.start(t, nil, []string{"--allow", p.at("api.example.com"), "--credential", "api=file:" + secret + "@" + p.https("api.example.com", "")},
+		"ls -A keys; cat keys/token; echo up; until_file go; ls -A keys; cat keys/token; curl -sS "+p.https("api.example.com", "/echo"))
+	b.until("up")
+	put("second-" + canary)
+	b.tell("go")
+	_ = b.cmd.Wait()
+	if strings.Contains(b.out.String(), canary) || strings.Contains(b.out.String(), "token\n") || !strings.Contains(b.out.String(), "[REDACTED:api]") {
+		t.Errorf("%s", b.out)
+	}
+	if seen := p.origin.Seen(); len(seen) != 1 || seen[0].Header.Get("Authorization") != "Bearer second-"+canary {
+		t.Errorf("the origin saw %+v", seen)
+	}
+}

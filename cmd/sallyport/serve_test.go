@@ -410,3 +410,87 @@ func mustOpen(t *testing.T, path string) *os.File {
 	t.Cleanup(func() { _ = f.Close() })
 	return f
 }
+
+// The sandboxes of a configuration follow it: changed, added and dropped.
+func TestSidecarFollowsItsSandboxes(t *testing.T) {
+	p := newPlace(t, callers()[len(callers())-1], origin.Options{})
+	run := filepath.Join(filepath.Dir(p.dir), "run")
+	entry := func(name, mode, more string) string {
+		return fmt.Sprintf("  - {name: %[1]s, mode: %[2]s, explicit: {socket: %[3]s/%[1]s.sock}%[4]s}\n", name, mode, run, more)
+	}
+	s := p.sidecar(t, "sandboxes:\n"+entry("stays", "observe", "")+entry("goes", "enforce", "")+entry("named", "enforce", ", policy: [raw]"))
+	client := admin.NewClient(s.control)
+	get := func(name string) admin.Sandbox {
+		sb, err := client.Get(t.Context(), name)
+		if err != nil {
+			sb.State = err.Error()
+		}
+		return sb
+	}
+	before := get("stays")
+	if before.Mode != "observe" || get("goes").State != "active" {
+		t.Fatalf("%+v %+v", before, get("goes"))
+	}
+	text, err := os.ReadFile(s.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, _, _ := strings.Cut(string(text), "sandboxes:\n")
+	head = strings.Replace(head, "default_policy: [strict]", "default_policy: [web]", 1)
+	head = strings.Replace(head, "drain_timeout: 2s", "drain_timeout: 3s", 1)
+	if err := os.WriteFile(s.config, []byte(head+"sandboxes:\n"+entry("stays", "sealed", ", props: {tenant: t-1}")+entry("comes", "enforce", ", labels: {team: web}, props: {tenant: t-2}")+entry("named", "enforce", ", policy: [raw]")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for range 500 {
+		if get("stays").Mode == "sealed" && get("comes").State == "active" {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if sb := get("stays"); sb.Mode != "sealed" || sb.ID != before.ID || sb.Policy[0] != "web" {
+		t.Errorf("%+v\n%s", sb, s.b.out)
+	}
+	if sb := get("comes"); sb.State != "active" || sb.Labels["team"] != "web" {
+		t.Errorf("%+v", sb)
+	}
+	if sb := get("goes"); !strings.Contains(sb.State, "there is no such sandbox") {
+		t.Errorf("%+v", sb)
+	}
+	if sb := get("named"); sb.Policy[0] != "raw" {
+		t.Errorf("%+v", sb)
+	}
+	if _, err := os.Stat(filepath.Join(run, "goes.sock")); err == nil {
+		t.Error("the socket of one that went is there")
+	}
+	s.stop()
+}
+
+// Where others can put something in the place of a socket none is made.
+func TestSocketsAreOurs(t *testing.T) {
+	dir := t.TempDir()
+	shared := filepath.Join(dir, "shared")
+	if err := os.Mkdir(shared, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(shared, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unixListener("unix", filepath.Join(shared, "x.sock"), 0o600, -1); err == nil || !strings.Contains(err.Error(), "others can write the directory") {
+		t.Errorf("in a shared directory: %v", err)
+	}
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unixListener("unix", file, 0o600, -1); err == nil || !strings.Contains(err.Error(), "is no socket") {
+		t.Errorf("in the place of a file: %v", err)
+	}
+	l, err := unixListener("unix", filepath.Join(dir, "x.sock"), 0o600, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if _, err := unixListener("unix", filepath.Join(dir, "x.sock"), 0o600, -1); err == nil || !strings.Contains(err.Error(), "is served by another process") {
+		t.Errorf("in the place of one that is served: %v", err)
+	}
+}
