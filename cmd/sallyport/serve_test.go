@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -74,18 +73,7 @@ drain_timeout: 2s
 		t.Fatal(err)
 	}
 	p.env = append(p.env, "TOKEN="+canary)
-	s.b = &background{t: t, out: &syncBuffer{}, dir: p.dir}
-	s.b.cmd = exec.Command(binary, "serve", "-c", s.config)
-	s.b.cmd.Dir, s.b.cmd.Env = p.dir, p.env
-	s.b.cmd.Stdout, s.b.cmd.Stderr = s.b.out, s.b.out
-	s.b.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if p.who.uid != 0 {
-		s.b.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(p.who.uid), Gid: uint32(p.who.uid), Groups: []uint32{}}
-	}
-	if err := s.b.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.b.cmd.Process.Kill(); _ = s.b.cmd.Wait() })
+	s.b = p.spawn(t, binary, "serve", "-c", s.config)
 	for range 500 {
 		if st, err := admin.NewClient(s.control).Status(t.Context()); err == nil && st.Ready {
 			return s
@@ -161,19 +149,9 @@ func TestSidecarCommands(t *testing.T) {
 	tool(t, "curl", "curl")
 	each(t, origin.Options{}, func(t *testing.T, p *place) {
 		s := p.sidecar(t, "")
-		b := &background{t: t, out: &syncBuffer{}, dir: p.dir}
 		u := p.https("api.example.com", "/echo")
-		b.cmd = exec.Command(binary, "run", "--sidecar", s.control, "--name", "box", "--", "/bin/sh", "-c", fmt.Sprintf(
+		b := p.spawn(t, binary, "run", "--sidecar", s.control, "--name", "box", "--", "/bin/sh", "-c", fmt.Sprintf(
 			`until_file() { while [ ! -e $1 ]; do sleep 0.02; done; }; for i in 1 2 3 4 5; do echo "$i: $(curl -sS %[1]s | cut -c1-60)"; until_file go$i; done; echo "$i: $(curl -sS %[1]s | cut -c1-60)"`, u))
-		b.cmd.Dir, b.cmd.Env, b.cmd.Stdout, b.cmd.Stderr = p.dir, p.env, b.out, b.out
-		b.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		if p.who.uid != 0 {
-			b.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(p.who.uid), Gid: uint32(p.who.uid), Groups: []uint32{}}
-		}
-		if err := b.cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = b.cmd.Process.Kill(); _ = b.cmd.Wait() })
 		command := func(args ...string) output {
 			t.Helper()
 			out := p.exec(append(append([]string{"sandbox"}, args...), "--control", s.control)...)

@@ -125,6 +125,12 @@ func (p *place) start(t *testing.T, wrap, flags []string, script string) *backgr
 	t.Helper()
 	args := append(append([]string{}, wrap...), binary, "run", "--audit", p.log, "--allow-private", "127.0.0.0/8", "--upstream-ca", p.ca, "--resolve", "api.example.com=127.0.0.1")
 	args = append(append(args, flags...), "--", "/bin/sh", "-c", "until_file() { while [ ! -e $1 ]; do sleep 0.02; done; }; "+script)
+	return p.spawn(t, args...)
+}
+
+// spawn starts a command as the caller, which ends with the test.
+func (p *place) spawn(t *testing.T, args ...string) *background {
+	t.Helper()
 	b := &background{t: t, out: &syncBuffer{}, dir: p.dir}
 	b.cmd = exec.Command(args[0], args[1:]...)
 	b.cmd.Dir, b.cmd.Env = p.dir, p.env
