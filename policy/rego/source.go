@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/loader"
@@ -96,7 +97,7 @@ func composing() (map[string]*ast.Module, error) {
 		if err != nil {
 			return err
 		}
-		out["sallyport:"+path], err = ast.ParseModuleWithOpts(path, string(text), ast.ParserOptions{ProcessAnnotation: true, RegoVersion: ast.RegoV1})
+		out["sallyport:"+path], err = ast.ParseModuleWithOpts(path, string(text), ast.ParserOptions{ProcessAnnotation: true, RegoVersion: ast.RegoV1, Capabilities: capabilities()})
 		return err
 	})
 	return out, err
@@ -137,7 +138,9 @@ func problems(name string, err error) error {
 
 // capabilities are OPA's builtins without those that reach the network, the
 // host, or randomness, or that can run for long on small input.
-func capabilities() *ast.Capabilities {
+func capabilities() *ast.Capabilities { return allowed() }
+
+var allowed = sync.OnceValue(func() *ast.Capabilities {
 	c := ast.CapabilitiesForThisVersion()
 	c.Builtins = slices.DeleteFunc(slices.Clone(c.Builtins), func(b *ast.Builtin) bool {
 		switch b.Name {
@@ -150,4 +153,4 @@ func capabilities() *ast.Capabilities {
 	})
 	c.AllowNet = []string{}
 	return c
-}
+})

@@ -42,13 +42,23 @@ var (
 
 func packageOf(ph policy.Phase) ast.Ref {
 	if ph == policy.Request {
-		return ast.MustParseRef("data.egress")
+		return dataRef("egress")
 	}
-	return ast.MustParseRef("data.egress." + string(ph))
+	return dataRef("egress", string(ph))
 }
 
 func entryOf(ph policy.Phase) ast.Ref {
-	return ast.MustParseRef("data.sallyport." + string(ph) + ".decision")
+	return dataRef("sallyport", string(ph), "decision")
+}
+
+// dataRef is data.a.b…, made without a parser: it is asked for often.
+func dataRef(names ...string) ast.Ref {
+	out := make(ast.Ref, 0, len(names)+2)
+	out = append(out, ast.DefaultRootDocument)
+	for _, n := range names {
+		out = append(out, ast.InternedTerm(n))
+	}
+	return out
 }
 
 func phaseOf(pkg ast.Ref) policy.Phase {

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -93,6 +94,7 @@ func initMain() int {
 	if tty != nil {
 		_ = tty.Close()
 	}
+	debug.SetGCPercent(100) // from here on it lives as long as the workload
 	return reap(pid)
 }
 
