@@ -20,7 +20,8 @@ type order struct {
 	Spec
 	Resolv   []byte
 	Hosts    []byte
-	Java     []byte
+	Java     bool // its store comes as a descriptor, behind those of the trees
+	javaFd   int
 	Shown    bool // the working directory is
 	Terminal bool
 	Hidden   []string // inside
@@ -119,6 +120,9 @@ func (o *order) takeTrees(sock *os.File) error {
 			n++
 		}
 	}
+	if o.Java {
+		n++
+	}
 	if n == 0 {
 		return nil
 	}
@@ -130,6 +134,9 @@ func (o *order) takeTrees(sock *os.File) error {
 		if t := &o.Trees[i]; t.Passed {
 			t.fd, fds = fds[0], fds[1:]
 		}
+	}
+	if o.Java {
+		o.javaFd = fds[0]
 	}
 	return nil
 }

@@ -206,12 +206,6 @@ func (s *Sandbox) order() (*order, []*os.File, error) {
 			o.Rows, o.Cols = uint16(h), uint16(w)
 		}
 	}
-	if spec.JavaStore != nil {
-		var err error
-		if o.Java, err = spec.JavaStore(); err != nil {
-			return nil, nil, err
-		}
-	}
 	if dir, shown := workDir(spec); shown {
 		o.Trees = append(o.Trees, tree{Source: dir, Target: dir, Writable: true})
 		o.Dir, o.Shown = dir, true
@@ -248,7 +242,33 @@ func (s *Sandbox) order() (*order, []*os.File, error) {
 			files = append(files, f)
 		}
 	}
+	if spec.JavaStore != nil {
+		f, err := inMemory(spec.JavaStore)
+		if err != nil {
+			return nil, files, err
+		}
+		o.Java = true
+		files = append(files, f)
+	}
 	return o, files, nil
+}
+
+// inMemory is a file of what a function makes.
+func inMemory(of func() ([]byte, error)) (*os.File, error) {
+	b, err := of()
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.MemfdCreate("java", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), "java")
+	if _, err := f.WriteAt(b, 0); err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 func (s *Sandbox) terminal() bool { return isTerminal(s.spec.Stdin) && isTerminal(s.spec.Stdout) }

@@ -2,6 +2,7 @@ package netns
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -200,8 +201,12 @@ func writeStash(dir string, o *order) error {
 	if o.CA != nil {
 		files["ca.pem"], files["ca-bundle.pem"] = o.CA, Bundle(o.CA)
 	}
-	if o.Java != nil {
-		files[filepath.Base(JavaStoreFile)] = o.Java
+	if o.Java {
+		b, err := io.ReadAll(os.NewFile(uintptr(o.javaFd), "java"))
+		if err != nil {
+			return err
+		}
+		files[filepath.Base(JavaStoreFile)] = b
 	}
 	for name, b := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), b, 0o444); err != nil {
