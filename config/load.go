@@ -24,7 +24,7 @@ const maxFile = 4 << 20
 func Load(path string) (*File, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the configuration: %w", err)
 	}
 	return Parse(path, b)
 }
