@@ -215,6 +215,11 @@ func TestInherit(t *testing.T) {
 	if out, hits := g.find.replace([]byte("x " + canary)); hits != 1 {
 		t.Errorf("%s", out)
 	}
+	third := store(t, b) // as a reload makes it that changes nothing
+	third.Inherit(now)
+	if len(third.former) != 1 {
+		t.Errorf("%d are inherited", len(third.former))
+	}
 	if out := now.RedactString("x " + canary + " another-secret-value"); out != "x [REDACTED:a] [REDACTED:b]" {
 		t.Errorf("%s", out)
 	}

@@ -47,12 +47,35 @@ func (s *Store) Inherit(old *Store) {
 		if k == nil {
 			continue
 		}
-		f := former{b.Host, k.patterns, k.all, fmt.Sprintf("former %p\n", k.patterns)}
-		s.former = append(s.former, f)
+		s.inherit(former{b.Host, k.patterns, k.all, fmt.Sprintf("former %p\n", k.patterns)})
 	}
-	s.former = append(s.former, old.former...)
+	for _, f := range old.former {
+		s.inherit(f)
+	}
 	if len(s.former) > maxFormer {
 		s.former = s.former[:maxFormer]
+	}
+}
+
+// inherit takes one over, unless all of it is looked for at its host already.
+func (s *Store) inherit(f former) {
+	have := map[string]bool{}
+	for i := range s.bindings {
+		if b := &s.bindings[i]; b.Host == f.host && s.live[b.Name] != nil {
+			for _, p := range s.live[b.Name].all {
+				have[string(p.text)] = true
+			}
+		}
+	}
+	for _, o := range s.former {
+		if o.host == f.host {
+			for _, p := range o.all {
+				have[string(p.text)] = true
+			}
+		}
+	}
+	if slices.ContainsFunc(f.all, func(p pattern) bool { return !have[string(p.text)] }) {
+		s.former = append(s.former, f)
 	}
 }
 

@@ -124,6 +124,7 @@ var mutants = []mutant{
 	{[]int{168}, "cmd/sallyport/shown.go", "return s, keptOut(named, shown)", "_ = keptOut\n\treturn s, nil", e2e, "TestNothingIsTakenOver"},
 	{[]int{169}, "sandbox/netns/start.go", "if !slices.Contains(toolchains, below) {", "if below == \"\" {", e2e, "TestShownIsLittle"},
 	{[]int{172}, "cmd/sallyport/shown.go", "s.Hide = append(s.Hide, dir)", "_ = dir", e2e, "TestRotatedSecretsDoNotShow"},
+	{[]int{172}, "sandbox/netns/view.go", "if !o.shows(h) {", "if h == \"\" {", e2e, "TestSecretsElsewhere"},
 	{[]int{173}, "cmd/sallyport/socket.go", "if err := ownDirectory(dir); err != nil {", "if err := ownDirectory(dir); err != nil && false {", e2e, "TestSocketsAreOurs"},
 	{[]int{174}, "credentials/automaton.go", "s.drops, s.pads = f.drops, f.pads", "s.drops, s.pads = 3, 2", "credentials", "TestBehindBase64"},
 	{[]int{174}, "credentials/store.go", "if f.host == t.Addr.Host() {", "if false {", "credentials", "TestInherit"},

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"sallyport/dest"
@@ -107,7 +108,7 @@ func (g *Gate) accept(l net.Listener, serve func(net.Conn)) error {
 	g.mu.Unlock()
 	for delay := time.Duration(0); ; {
 		c, err := l.Accept()
-		if errors.Is(err, net.ErrClosed) || g.ctx.Err() != nil {
+		if errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.EINVAL) || g.ctx.Err() != nil { // closed, or shut down
 			return nil
 		}
 		if err != nil { // descriptors are short, or the peer is gone already

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"path/filepath"
 	"time"
 
 	"sallyport/admin"
@@ -41,7 +40,14 @@ func runEnrolled(ctx context.Context, o *runOptions) error {
 	if err != nil {
 		return err
 	}
-	spec.Hide = append(spec.Hide, filepath.Dir(o.sidecar), filepath.Dir(made.Ticket.Socket))
+	own, system := spec.Shown()
+	for _, f := range []string{o.sidecar, made.Ticket.Socket} { // they come back when the sidecar does
+		dir, err := coveredWith("the sidecar's socket", f, append(system, own...))
+		if err != nil {
+			return err
+		}
+		spec.Hide = append(spec.Hide, dir)
+	}
 	box, err := netns.Start(ctx, spec)
 	if err != nil {
 		return err

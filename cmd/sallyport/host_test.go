@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"sallyport/origin"
+	"sallyport/sandbox/netns"
 )
 
 // A socket of the host in what is shown is a way out that no namespace closes:
@@ -123,6 +124,31 @@ func TestShownIsLittle(t *testing.T) {
 		cmd.Dir, cmd.Env, cmd.Stdin = p.dir, p.env, in
 		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "a standard stream is a directory") {
 			t.Errorf("%s %v", out, err)
+		}
+	})
+}
+
+// A secret of which nothing is shown takes nothing from what is: HOME and the
+// directories around are the command's as ever, and so is the CA beside a sidecar.
+func TestSecretsElsewhere(t *testing.T) {
+	tool(t, "curl", "curl")
+	each(t, origin.Options{}, func(t *testing.T, p *place) {
+		base := filepath.Dir(p.dir)
+		for _, dir := range []string{base, filepath.Join(base, "home")} {
+			secret := filepath.Join(dir, "token")
+			if err := os.WriteFile(secret, []byte(canary), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			out := p.sh([]string{"--allow", p.at("api.example.com"), "--credential", "api=file:" + secret + "@" + p.https("api.example.com", "")},
+				"touch ~/x made && curl -sS "+p.https("api.example.com", "/echo")+"; cat "+secret+" ~/token")
+			if !strings.Contains(out.stdout, "[REDACTED:api]") || strings.Contains(out.stdout, canary) {
+				t.Errorf("in %s: %+v", dir, out)
+			}
+		}
+		spec := netns.Spec{Dir: p.dir, Home: filepath.Join(base, "home")}
+		own, system := spec.Shown()
+		if len(own) != 1 || own[0] != p.dir || len(system) == 0 {
+			t.Errorf("shown are %v", own)
 		}
 	})
 }

@@ -52,7 +52,7 @@ func (s *sidecar) follow(ctx context.Context, old, p *plan) (gone []*tenant, err
 		sb := *t.gate.Sandbox()
 		if t.planned != "" {
 			was, is := find(old, t.planned), find(p, t.planned)
-			if is == nil || was != nil && was.socket != is.socket {
+			if is == nil || was != nil && (was.socket != is.socket || was.owner != is.owner) {
 				errs = append(errs, s.control(ctx, nobodyAsked, &sb, "remove", nil), s.drop(t))
 				gone = append(gone, t)
 				continue

@@ -50,12 +50,9 @@ func (o *runOptions) spec(ca []byte) (netns.Spec, error) {
 	if s.Hide, err = o.hide(); err != nil {
 		return s, err
 	}
-	shown := []string{s.Dir}
-	for _, m := range s.Mounts {
-		shown = append(shown, m.Source)
-	}
+	own, system := s.Shown()
 	for _, f := range o.secretFiles {
-		dir, err := coveredWith(f, shown)
+		dir, err := coveredWith("the secret's file", f, append(system, own...))
 		if err != nil {
 			return s, err
 		}
@@ -68,7 +65,7 @@ func (o *runOptions) spec(ca []byte) (netns.Spec, error) {
 	if exe, err := os.Executable(); err == nil {
 		s.Keep = append(s.Keep, exe)
 	}
-	return s, keptOut(named, shown)
+	return s, keptOut(named, own)
 }
 
 // trustCA makes the CA trusted inside: where the system looks, where Chromium
@@ -104,9 +101,10 @@ func (o *runOptions) hide() ([]string, error) {
 	return append(out, o.secretFiles...), nil
 }
 
-// coveredWith is the directory that is covered for a secret's file. A cover of the
-// file alone would go when the file is replaced, as rotation does.
-func coveredWith(file string, shown []string) (string, error) {
+// coveredWith is the directory that is covered for a file. A cover of the file
+// alone would go when the file is replaced, as rotation does. Where the directory
+// is one that is shown as a whole, or holds one, it cannot be covered.
+func coveredWith(what, file string, shown []string) (string, error) {
 	abs, err := filepath.Abs(file)
 	if err != nil {
 		return "", err
@@ -115,10 +113,15 @@ func coveredWith(file string, shown []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	within := func(path, root string) bool { return path == root || strings.HasPrefix(path, root+"/") }
+	seen, whole := false, false
 	for _, s := range shown {
-		if real, err := filepath.EvalSymlinks(s); err == nil && (real == dir || strings.HasPrefix(real, dir+"/")) {
-			return "", fmt.Errorf("the secret's file %s lies in a directory that the command sees, and would show when it is replaced: put it into a directory of its own, which is covered, or elsewhere", file)
+		if real, err := filepath.EvalSymlinks(s); err == nil {
+			seen, whole = seen || within(dir, real), whole || within(real, dir)
 		}
+	}
+	if seen && whole {
+		return "", fmt.Errorf("%s %s lies in a directory that the command sees, and would show when it is replaced: put it into a directory of its own, which is covered, or elsewhere", what, file)
 	}
 	return dir, nil
 }

@@ -246,11 +246,17 @@ func (s *sidecar) drop(t *tenant) error {
 	revoked := *t.gate.Sandbox()
 	revoked.Revoked = true
 	t.gate.Update(&revoked, s.plan.Load().layers(&revoked))
+	t.mu.Lock()
+	t.closed = true // nothing enrols any more
+	cookie := t.cookie
+	t.mu.Unlock()
 	t.gone = make(chan struct{})
 	go func() { defer close(t.gone); t.close() }() // what it waits for is not ours to wait for
 	delete(s.tenants, id)
 	s.claims.Lock()
-	delete(s.namespaces, t.cookie)
+	if s.namespaces[cookie] == t {
+		delete(s.namespaces, cookie)
+	}
 	s.claims.Unlock()
 	return s.reg.Update(func(tx *sandbox.Tx) error { return tx.Delete(id) })
 }

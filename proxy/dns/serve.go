@@ -21,6 +21,8 @@ func (s *Server) ServePacket(c *net.UDPConn) error {
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return nil
+		case err == nil && n == 0 && !from.IsValid(): // somebody shut it down: it would say so again and again
+			return io.EOF
 		case err != nil: // an ICMP error of an earlier answer, say
 			continue
 		}

@@ -195,6 +195,19 @@ func (s *Sandbox) Kill() {
 	}
 }
 
+// Shown returns the directories of the host that a sandbox would show, without
+// those of the system, and those of the system.
+func (s Spec) Shown() (own, of []string) {
+	if dir, shown := workDir(s); shown {
+		own = append(own, dir)
+	}
+	own = append(own, pathPrefixes(s)...)
+	for _, m := range s.Mounts {
+		own = append(own, m.Source)
+	}
+	return own, slices.Clone(system)
+}
+
 // order works out what is shown where.
 func (s *Sandbox) order() (*order, []*os.File, error) {
 	spec := s.spec

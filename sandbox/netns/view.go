@@ -301,6 +301,9 @@ func finishView(o *order) error {
 // cover puts nothing over what must not be seen. What is not there is not
 // covered: that is an error where the workload could make it, if it matters.
 func (o *order) cover(h string, pinned map[string]bool, matters bool) error {
+	if !o.shows(h) { // what is there inside is not the host's
+		return nil
+	}
 	st, err := os.Stat(h)
 	if err != nil {
 		if matters && o.writable(h) != "" {
@@ -316,13 +319,21 @@ func (o *order) cover(h string, pinned map[string]bool, matters bool) error {
 	if err != nil {
 		return err
 	}
-	if err := o.pin(real, pinned); err != nil {
-		return err
+	if matters { // a socket is covered wherever its directory is moved to
+		if err := o.pin(real, pinned); err != nil {
+			return err
+		}
 	}
 	if err := bind(filepath.Join(trustDir, cover), real, readOnly); err != nil {
 		return fmt.Errorf("covering %s: %w", h, err)
 	}
 	return nil
+}
+
+// shows reports whether a path inside is one of the host's.
+func (o *order) shows(path string) bool {
+	return slices.ContainsFunc(o.Trees, func(t tree) bool { return within(path, t.Target) }) ||
+		slices.ContainsFunc(system, func(s string) bool { return within(path, s) })
 }
 
 // writable is the writable tree that a path lies below, or "".
