@@ -121,7 +121,7 @@ var mutants = []mutant{
 	{[]int{171}, "credentials/store.go", "b.Host == t.Addr.Host() || slices.Contains", "slices.Contains", "credentials", "TestWatch"},
 	{[]int{167}, "sandbox/netns/start.go", "o.Ports = hidden(hostSockets(), o.Trees)", "_ = hostSockets", e2e, "TestHostSockets"},
 	{[]int{168}, "sandbox/netns/view.go", "if err := bind(d, d, guarded); err != nil {", "if false {\n\t\t\tvar err error", e2e, "TestNothingIsTakenOver"},
-	{[]int{168}, "cmd/sallyport/shown.go", "return s, keptOut(named, shown)", "_ = keptOut\n\treturn s, nil", e2e, "TestNothingIsTakenOver"},
+	{[]int{168}, "cmd/sallyport/shown.go", "return s, keptOut(named, own)", "_, _ = keptOut, named\n\treturn s, nil", e2e, "TestNothingIsTakenOver"},
 	{[]int{169}, "sandbox/netns/start.go", "if !slices.Contains(toolchains, below) {", "if below == \"\" {", e2e, "TestShownIsLittle"},
 	{[]int{172}, "cmd/sallyport/shown.go", "s.Hide = append(s.Hide, dir)", "_ = dir", e2e, "TestRotatedSecretsDoNotShow"},
 	{[]int{172}, "sandbox/netns/view.go", "if !o.shows(h) {", "if h == \"\" {", e2e, "TestSecretsElsewhere"},
