@@ -55,6 +55,7 @@ func TestImports(t *testing.T) {
 		"policies":         {},
 		"config":           {},
 		"admin":            {},
+		"metrics":          {"audit"},
 		"origin":           {}, // a server for tests and the demo
 		"origin/world":     {}, // namespaces for tests
 		"sandbox":          {"dest"},
@@ -81,6 +82,7 @@ func TestImports(t *testing.T) {
 		"github.com/hashicorp/go-memdb":    "sandbox",
 		"github.com/miekg/dns":             "proxy/dns",
 		"github.com/spf13/cobra":           "cmd/sallyport",
+		"github.com/prometheus":            "metrics",
 		"sallyport/cmd":                    "nobody",
 	}
 	for _, p := range packages(t) {

@@ -29,6 +29,8 @@ type Server struct {
 	Users, Groups []uint32
 	// Own is the user id that runs the server.
 	Own uint32
+	// Metrics answers GET /metrics; nil has none.
+	Metrics http.Handler
 	// Failed is told of what should not happen; nil is not.
 	Failed func(error)
 }
@@ -186,6 +188,7 @@ func (s *Server) handler() http.Handler {
 		return err
 	})
 	handle("GET /readyz", s.ready)
+	handle("GET /metrics", s.metrics)
 	handle("/", func(_ http.ResponseWriter, r *http.Request, _ Actor) error {
 		return fmt.Errorf("%w: there is no %s %s", ErrNotFound, r.Method, r.URL.Path)
 	})
@@ -217,6 +220,16 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request, _ Actor) error {
 	}
 	_, err := io.WriteString(w, "ready\n")
 	return err
+}
+
+func (s *Server) metrics(w http.ResponseWriter, r *http.Request, _ Actor) error {
+	if s.Metrics == nil {
+		answer(w, http.StatusNotFound, Problem{Code: "not_found", Detail: "no metrics are kept"})
+		return nil
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	s.Metrics.ServeHTTP(w, r)
+	return nil
 }
 
 func (s *Server) create(w http.ResponseWriter, r *http.Request, a Actor) error {

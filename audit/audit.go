@@ -26,6 +26,10 @@ type Options struct {
 	Service      string // version of the program that writes
 	// Filter is given each line before it is chained, and takes known secrets out.
 	Filter func([]byte) []byte
+	// Written is given whole lines with their ends, as they are in the log, in order.
+	// It is called by the one writer, which waits for it, and keeps nothing of them.
+	// Lines that a failed disk makes the log write again come again; nil is not told.
+	Written func(lines []byte)
 	// Sync makes a file durable; nil means fdatasync.
 	Sync func(*os.File) error
 	// Now is the clock; nil means time.Now.
@@ -38,6 +42,9 @@ type Options struct {
 func (o Options) or() Options {
 	if o.SegmentBytes == 0 {
 		o.SegmentBytes = 64 << 20
+	}
+	if o.Written == nil {
+		o.Written = func([]byte) {}
 	}
 	if o.Sync == nil {
 		o.Sync = fdatasync

@@ -141,6 +141,9 @@ func (l *Log) commit(evs []*Event, waits []chan result, durable bool) error {
 			}
 			l.loose.evs = append(l.loose.evs, evs...)
 		}
+		if err == nil {
+			l.o.Written(buf)
+		}
 	}
 	if err != nil {
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -220,6 +223,7 @@ func (l *Log) open(before, abandoned string) error {
 		_ = l.seg.f.Close()
 	}
 	l.seg = s
+	l.o.Written(line)
 	return nil
 }
 

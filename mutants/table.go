@@ -100,6 +100,8 @@ var mutants = []mutant{
 	{[]int{165}, "sandbox/netns/seccomp.go", "out = append(out, modes()...)", "_ = modes", e2e, "TestWorkloadIsConfined"},
 	{[]int{100}, "sandbox/netns/offer.go", "if err := kinds[i](fd); err != nil {", "if err := kinds[i](fd); err != nil && false {", e2e, "TestSidecarIsNotCommandedBySandboxes"},
 	{[]int{101}, "admin/server.go", "if err != nil || !l.may(a) {", "if s := l.may; err != nil || s == nil {", e2e, "TestSidecarIsNotCommandedBySandboxes"},
+	{[]int{213}, "metrics/labels.go", "\t\treturn \"policy\"", "\t\treturn c", "metrics", "TestLabelsAreBounded"},
+	{[]int{213}, "metrics/labels.go", "\treturn other\n}\n\nfunc set", "\treturn c\n}\n\nfunc set", "metrics", "TestLabelsAreBounded"},
 
 	// Credentials.
 	{[]int{107}, "proxy/forward.go", "if x.grant != nil {\n\t\tif err := x.scrub(resp); err != nil {", "if false {\n\t\tif err := x.scrub(resp); err != nil {", e2e, "TestEchoes"},

@@ -205,6 +205,11 @@ func (x *exchange) complete() {
 			ev.Credential = append(ev.Credential, audit.CredentialUse{Name: u.Name, Kind: u.Kind, Version: u.Version, Source: u.Source, Place: u.Place, Client: u.Client})
 		}
 	}
+	if strings.HasPrefix(x.result.ErrorType, "credential_") { // those that were asked for and are not on it
+		for _, c := range x.decision.Credentials {
+			ev.Credential = append(ev.Credential, audit.CredentialUse{Name: c.Name})
+		}
+	}
 	for _, p := range x.stripped {
 		ev.Credential = append(ev.Credential, audit.CredentialUse{Place: p, Client: "stripped"})
 	}

@@ -58,16 +58,19 @@ func serveSidecar(ctx context.Context, file string) error {
 	}
 	keys := &keyring{}
 	keys.use(p.store)
-	records, err := audit.Open(f.Audit.Dir.S, audit.Options{Service: version(), Filter: keys.redact, SegmentBytes: f.Audit.Segment.N})
+	var s *sidecar
+	meter := newMeter(func() *sidecar { return s })
+	written, err := audit.Open(f.Audit.Dir.S, audit.Options{Service: version(), Filter: keys.redact, SegmentBytes: f.Audit.Segment.N, Written: meter.Wrote})
 	if err != nil {
 		return err
 	}
-	defer records.Close()
+	defer written.Close()
+	records := newJournal(written, meter)
 	srv, err := proxy.New(proxy.Config{Audit: records, Credentials: keys, Issuer: issuer, Resolver: resolver(p.resolve), AllowPrivate: p.allowPrivate, UpstreamRoots: p.roots, Log: log})
 	if err != nil {
 		return err
 	}
-	s := newSidecar(f, srv, records, issuer, keys, p)
+	s = newSidecar(f, srv, records, issuer, keys, p)
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
@@ -77,7 +80,7 @@ func serveSidecar(ctx context.Context, file string) error {
 	}
 	watch := newFileWatch(p.watched, p.seen)
 	defer watch.close()
-	api := &admin.Server{Keeper: s, Teller: s, Own: uint32(os.Getuid()), Failed: func(err error) { log.Error().Err(err).Msg("control") }}
+	api := &admin.Server{Keeper: s, Teller: s, Metrics: meter.Handler(), Own: uint32(os.Getuid()), Failed: func(err error) { log.Error().Err(err).Msg("control") }}
 	for _, u := range f.Control.Users {
 		api.Users = append(api.Users, uint32(u.N))
 	}

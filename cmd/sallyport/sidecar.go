@@ -28,7 +28,7 @@ import (
 type sidecar struct {
 	file    *config.File
 	srv     *proxy.Server
-	records *audit.Log
+	records *journal
 	issuer  *leaf.Issuer
 	keys    *keyring
 	reg     *sandbox.Registry
@@ -50,7 +50,7 @@ var (
 	_ admin.Teller = (*sidecar)(nil)
 )
 
-func newSidecar(f *config.File, srv *proxy.Server, records *audit.Log, issuer *leaf.Issuer, keys *keyring, p *plan) *sidecar {
+func newSidecar(f *config.File, srv *proxy.Server, records *journal, issuer *leaf.Issuer, keys *keyring, p *plan) *sidecar {
 	s := &sidecar{file: f, srv: srv, records: records, issuer: issuer, keys: keys, reg: sandbox.NewRegistry(), log: newLogger(), started: time.Now(), tenants: map[string]*tenant{}, namespaces: map[uint64]*tenant{}}
 	s.plan.Store(p)
 	return s

@@ -11,13 +11,7 @@ import (
 
 // tell is a sandbox in the words of the API.
 func tell(sb *sandbox.Sandbox) admin.Sandbox {
-	out := admin.Sandbox{ID: sb.ID, Name: sb.Name, Labels: sb.Labels, Props: sb.Props, Policy: sb.Policy, Mode: string(sb.Mode), State: admin.Active, Way: string(sb.Identity.Way), Created: sb.Created}
-	switch {
-	case sb.Revoked:
-		out.State = admin.Revoked
-	case sb.Paused:
-		out.State = admin.Paused
-	}
+	out := admin.Sandbox{ID: sb.ID, Name: sb.Name, Labels: sb.Labels, Props: sb.Props, Policy: sb.Policy, Mode: string(sb.Mode), State: stateOf(sb), Way: string(sb.Identity.Way), Created: sb.Created}
 	for _, b := range sb.Bindings {
 		if out.Bindings == nil {
 			out.Bindings = map[string]string{}
@@ -26,6 +20,17 @@ func tell(sb *sandbox.Sandbox) admin.Sandbox {
 		out.Bindings[name] = target
 	}
 	return out
+}
+
+// stateOf is the state of a sandbox in the words of the API.
+func stateOf(sb *sandbox.Sandbox) string {
+	switch {
+	case sb.Revoked:
+		return admin.Revoked
+	case sb.Paused:
+		return admin.Paused
+	}
+	return admin.Active
 }
 
 // Sandboxes lists those that have all the labels.

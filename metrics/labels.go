@@ -1,0 +1,81 @@
+package metrics
+
+import (
+	"slices"
+	"strings"
+
+	"sallyport/audit"
+)
+
+// other stands for whatever has no label of its own.
+const other = "other"
+
+// What labels can be. What an event says beyond these is other.
+var (
+	phases     = set("none egress connect dns dial response message")
+	effects    = set("allow deny error respond observe")
+	outcomes   = set("success failure unknown")
+	sources    = set("none upstream proxy")
+	rcodes     = set("NOERROR NXDOMAIN SERVFAIL REFUSED FORMERR NOTIMP BADVERS dropped")
+	transports = set("udp udplite icmp icmpv6 sctp dccp")
+	actions    = set("create change remove")
+	events     = func() map[string]bool {
+		out := map[string]bool{}
+		for _, n := range []audit.Name{audit.RequestDecision, audit.RequestComplete, audit.RequestLost, audit.TunnelDecision, audit.TunnelOpen, audit.TunnelClose, audit.DNSQuery, audit.PacketRefused,
+			audit.DenySummary, audit.LifecycleStart, audit.LifecycleStop, audit.ControlChange, audit.ConfigLoaded, audit.ConfigRefused, audit.SandboxEnrolled, audit.EnrolRefused} {
+			out[string(n)] = true
+		}
+		return out
+	}()
+)
+
+// codes are those of refusals and outcomes, as docs/refusals.md has them.
+var codes = set(`
+	default_deny policy_error uncertain header_conflict rewrite_again sealed paused revoked binding_changed binding_raw
+	request_too_large response_too_large upgrade_denied method_denied too_many_connections too_many_requests too_many_names
+	address_denied address_unknown authority_mismatch authority_contradiction authority_invalid host_invalid host_missing
+	scheme_invalid sni_invalid not_a_proxy_request
+	framing_invalid line_invalid target_invalid method_invalid header_invalid header_duplicate connection_invalid
+	path_invalid query_invalid version_unsupported target_too_long headers_too_large headers_too_many body_invalid
+	body_unreadable unreadable h2c tls_handshake silent unknown_protocol no_server_name ech
+	credential_unknown credential_not_bound credential_ambiguous credential_unavailable
+	name_unresolved connect_failed connect_timeout tls_verify tls_failed upstream_timeout upstream_failed
+	upstream_malformed response_unreadable leaf audit_unavailable internal
+	canceled client_gone truncated reset idle policy_changed protocol_denied panic`)
+
+// Codes returns the codes that are labels of their own, sorted.
+func Codes() []string {
+	out := make([]string, 0, len(codes))
+	for c := range codes {
+		out = append(out, c)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// code is the label of a code: ours, the one that stands for all that policies
+// make up, or other. What went well has none.
+func code(c string, byPolicy bool) string {
+	switch {
+	case c == "", codes[c]:
+		return c
+	case byPolicy:
+		return "policy"
+	}
+	return other
+}
+
+func set(words string) map[string]bool {
+	out := map[string]bool{}
+	for _, w := range strings.Fields(words) {
+		out[w] = true
+	}
+	return out
+}
+
+func known(in map[string]bool, s string) string {
+	if in[s] {
+		return s
+	}
+	return other
+}

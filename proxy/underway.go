@@ -1,0 +1,13 @@
+package proxy
+
+// UnderWay counts the connections that sandboxes have open and the requests that
+// are under way on them.
+func (s *Server) UnderWay() (conns, requests int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for g := range s.gates {
+		conns += len(g.slots)
+		requests += int(g.active.Load())
+	}
+	return conns, requests
+}
