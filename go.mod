@@ -6,6 +6,7 @@ require (
 	github.com/andybalholm/brotli v1.2.8 // br answers are decoded to be searched for credentials
 	github.com/elazarl/goproxy v1.9.3 // the handler chain that carries every request, and the point where CONNECT is decided
 	github.com/google/nftables v0.3.0 // the rules of a sealed namespace, without the nft program
+	github.com/google/renameio/v2 v2.0.2 // files of the sidecar's state appear whole or not at all
 	github.com/google/uuid v1.6.0 // UUIDv7 for records and sandboxes
 	github.com/hashicorp/go-memdb v1.3.5 // the registry of sandboxes: indexed, with snapshots
 	github.com/klauspost/compress v1.20.4 // gzip and zstd answers are decoded to be searched for credentials
@@ -26,6 +27,8 @@ require (
 	github.com/agnivade/levenshtein v1.2.1 // which key a misspelt one may have meant
 	github.com/goccy/go-yaml v1.19.2 // the configuration, with the place of each value
 )
+
+require github.com/spf13/pflag v1.0.10 // indirect
 
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
@@ -55,7 +58,6 @@ require (
 	github.com/prometheus/procfs v0.21.1 // indirect
 	github.com/segmentio/asm v1.2.1 // indirect
 	github.com/sirupsen/logrus v1.10.2 // indirect
-	github.com/spf13/pflag v1.0.10 // indirect
 	github.com/valyala/fastjson v1.6.10 // indirect
 	github.com/vektah/gqlparser/v2 v2.5.58 // indirect
 	github.com/vishvananda/netns v0.0.5 // indirect

@@ -31,7 +31,7 @@ const (
 // A Create asks for a sandbox. Only the name is required.
 type Create struct {
 	Name     string            `json:"name"`
-	Way      string            `json:"way,omitempty"` // how its namespace is enrolled: run, which is the default, or attach
+	Way      string            `json:"way,omitempty"` // how its traffic comes in: run, which is the default, join, attach or gateway
 	Labels   map[string]string `json:"labels,omitempty"`
 	Props    map[string]any    `json:"props,omitempty"`
 	Policy   []string          `json:"policy,omitempty"`
@@ -40,7 +40,8 @@ type Create struct {
 }
 
 // A Ticket is how a new sandbox's namespace is enrolled: one message on a socket
-// of its own, with a token that is good once.
+// of its own, with a token that is good once. Unless the way is run the token lies
+// in a file beside the socket, too.
 type Ticket struct {
 	Socket string `json:"socket"`
 	Token  string `json:"token"`

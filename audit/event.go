@@ -50,6 +50,7 @@ const (
 	ConfigRefused   Name = "egress.config.refused" // a new configuration is not taken
 	SandboxEnrolled Name = "egress.sandbox.enrolled"
 	EnrolRefused    Name = "egress.sandbox.enrol_refused"
+	SandboxReleased Name = "egress.sandbox.released"
 )
 
 // Sandbox says whose event it is.

@@ -60,6 +60,15 @@ type Sandbox struct {
 	Mode     Text     `yaml:"mode" doc:"enforce, observe or sealed"`
 	Bindings []Pair   `yaml:"bindings" doc:"names that exist only inside: NAME: URL, or NAME:PORT: HOST:PORT"`
 	Explicit Explicit `yaml:"explicit" doc:"a proxy that its clients are told of"`
+	Enrol    Enrol    `yaml:"enrol" doc:"how a namespace becomes its, without the control socket"`
+}
+
+// Enrol is a directory with a socket and a one-time token: what has it, and
+// nothing else, hands a namespace over.
+type Enrol struct {
+	Dir  Text   `yaml:"dir" doc:"directory of enrol.sock and token, of this sandbox alone"`
+	Way  Text   `yaml:"way" doc:"join (the default), attach or gateway"`
+	User Number `yaml:"user" doc:"user id that may enrol, beside root and the sidecar's own"`
 }
 
 // Explicit is a listener for clients that are told of a proxy.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+	"os"
 	"sync"
 
 	"sallyport/dest"
@@ -30,6 +31,8 @@ type Names struct {
 	mu    sync.RWMutex
 	byN   map[dest.Host]uint32
 	hosts []dest.Host
+	// journal keeps them over a restart; nil does not.
+	journal *os.File
 }
 
 // NewNames returns an empty table for at most limit names; 0 means 65,536.
@@ -54,6 +57,9 @@ func (n *Names) number(h dest.Host) (uint32, error) {
 	}
 	if uint32(len(n.hosts)) >= n.limit {
 		return 0, ErrNamesFull
+	}
+	if err := n.write(h); err != nil {
+		return 0, err
 	}
 	i = uint32(len(n.hosts)) + firstName
 	n.hosts = append(n.hosts, h)

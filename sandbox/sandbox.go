@@ -12,9 +12,15 @@ type Way string
 
 const (
 	WayRun      Way = "run"      // a command that sallyport sealed itself
+	WayJoin     Way = "join"     // a container that sealed its own namespace
+	WayGateway  Way = "gateway"  // a link that sallyport made, on which it is the router
 	WayAttach   Way = "attach"   // a namespace that somebody else made, sealed by sallyport
 	WayExplicit Way = "explicit" // a proxy that the client was told of
 )
+
+// Lasts reports whether a sandbox that comes in like this outlives its namespace:
+// another may be enrolled.
+func (w Way) Lasts() bool { return w == WayJoin || w == WayAttach || w == WayGateway }
 
 // A Mode says what a sandbox's missing grant means. The zero Mode enforces.
 type Mode string

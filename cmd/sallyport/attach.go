@@ -16,9 +16,9 @@ import (
 
 // attachFlags are the flags of attach as they were written.
 type attachFlags struct {
-	netns, name, mode, caFile string
-	pid                       int
-	label, prop, policy, bind []string
+	asked
+	netns, caFile string
+	pid           int
 }
 
 func attachCommand() *cobra.Command {
@@ -42,11 +42,7 @@ has to trust it. After a restart of the sidecar, attach again.`,
 	fl.StringVar(&f.netns, "netns", "", "seal the namespace at `PATH`")
 	fl.IntVar(&f.pid, "pid", 0, "seal the namespace of process `N`")
 	fl.StringVar(&f.name, "name", "", "call the sandbox `NAME`")
-	fl.StringArrayVar(&f.policy, "policy", nil, "let the sidecar's policy `NAME` decide, outermost first (repeatable)")
-	fl.StringVar(&f.mode, "mode", "", "`MODE` enforce, observe or sealed")
-	fl.StringArrayVar(&f.label, "label", nil, "give the sandbox a label `KEY=VALUE` (repeatable)")
-	fl.StringArrayVar(&f.prop, "prop", nil, "give the sandbox a property `KEY=VALUE`; VALUE may be JSON (repeatable)")
-	fl.StringArrayVar(&f.bind, "bind", nil, "make a name that exists only inside: `NAME=URL` or NAME:PORT=HOST:PORT (repeatable)")
+	f.flags(cmd)
 	fl.StringVar(&f.caFile, "ca", "", "write the CA that has to be trusted inside to `FILE`")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), *socket, cmd.OutOrStdout()) }
 	return cmd
@@ -56,8 +52,6 @@ func (f *attachFlags) open() (*os.File, error) {
 	switch {
 	case (f.netns == "") == (f.pid == 0):
 		return nil, errors.New("attach: which namespace? Say --netns PATH or --pid N")
-	case f.name == "":
-		return nil, errors.New("attach: what is the sandbox called? Say --name NAME")
 	case f.netns != "":
 		return os.Open(f.netns)
 	}
@@ -70,20 +64,9 @@ func (f *attachFlags) run(ctx context.Context, socket string, out io.Writer) err
 		return err
 	}
 	defer ns.Close()
-	c := admin.Create{Name: f.name, Way: string(sandbox.WayAttach), Policy: f.policy, Mode: f.mode, Bindings: map[string]string{}}
-	if c.Labels, err = parseLabels(f.label); err != nil {
-		return err
-	}
-	if c.Props, err = parseProps(f.prop); err != nil {
-		return err
-	}
-	for _, s := range f.bind {
-		b, err := parseBinding(s)
-		if err != nil {
-			return err
-		}
-		name, target := bindingText(b)
-		c.Bindings[name] = target
+	c, err := f.create(sandbox.WayAttach)
+	if err != nil {
+		return fmt.Errorf("attach: %w", err)
 	}
 	client := admin.NewClient(socket)
 	made, err := client.Create(ctx, c)
@@ -108,5 +91,7 @@ func (f *attachFlags) seal(ctx context.Context, ns *os.File, t admin.Ticket) err
 		return err
 	}
 	defer socks.Close()
-	return enrol(ctx, t, socks)
+	h := &holder{socket: t.Socket, token: t.Token, socks: socks, once: true}
+	_, err = h.enrol(ctx)
+	return err
 }

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"sallyport/admin"
@@ -52,9 +50,13 @@ func runEnrolled(ctx context.Context, o *runOptions) error {
 	if err != nil {
 		return err
 	}
-	err = enrol(ctx, made.Ticket, &box.Sockets)
-	box.Close() // the sidecar has them
+	h := &holder{socket: made.Ticket.Socket, token: made.Ticket.Token, socks: &box.Sockets, tell: o.tell()}
+	_, err = h.enrol(ctx)
 	if err == nil {
+		kept, stop := context.WithCancel(ctx)
+		defer box.Close()
+		defer stop()
+		go h.keep(kept)
 		sigs := forward(box)
 		defer sigs()
 		err = box.Go()
@@ -75,6 +77,15 @@ func runEnrolled(ctx context.Context, o *runOptions) error {
 		return &exitError{code: exit.Code}
 	}
 	return nil
+}
+
+// tell says what a person should know of the sidecar meanwhile.
+func (o *runOptions) tell() func(string) {
+	return func(text string) {
+		if !o.quiet {
+			fmt.Fprintln(o.stderr, "sallyport: "+text)
+		}
+	}
 }
 
 // create is what the sidecar is asked for.
@@ -100,27 +111,4 @@ func bindingText(b sandbox.Binding) (name, target string) {
 		target = b.TargetScheme + "://" + b.Target.Authority(b.TargetScheme) + b.PathPrefix
 	}
 	return name, target
-}
-
-// enrol offers the sockets and waits until they are taken.
-func enrol(ctx context.Context, t admin.Ticket, socks *netns.Sockets) error {
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "unixpacket", t.Socket)
-	if err != nil {
-		return fmt.Errorf("enrolling with the sidecar: %w", err)
-	}
-	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(enrolWithin))
-	if err := socks.Offer(c.(*net.UnixConn), t.Token); err != nil {
-		return fmt.Errorf("enrolling with the sidecar: %w", err)
-	}
-	b := make([]byte, 1024)
-	n, err := c.Read(b)
-	if err != nil {
-		return fmt.Errorf("enrolling with the sidecar: %w", err)
-	}
-	if got := string(b[:n]); got != enrolled {
-		return errors.New("the sidecar does not take the sandbox: " + got)
-	}
-	return nil
 }

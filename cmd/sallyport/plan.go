@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -41,15 +40,6 @@ type plan struct {
 
 	mu      sync.Mutex
 	layered map[string]*policy.Layers // by the names of policies
-}
-
-// planned is a sandbox of the configuration.
-type planned struct {
-	sandbox.Sandbox
-	pos    config.Pos
-	usual  bool   // it names no policy: the default ones decide
-	socket string // of its explicit proxy; "" has none
-	owner  int    // user id of the socket; -1 is whoever runs serve
 }
 
 // loadPlan reads a configuration and makes a plan of it.
@@ -219,92 +209,6 @@ func (p *plan) network(bad *config.Problems, rel func(string) string) {
 		}
 		p.resolve[h] = a
 	}
-}
-
-func (p *plan) sandbox(bad *config.Problems, i int) {
-	c := p.file.Sandboxes[i]
-	key := fmt.Sprintf("sandboxes[%d]", i)
-	out := planned{pos: c.Name.Pos, socket: c.Explicit.Socket.S, owner: -1}
-	if c.Explicit.User.Set {
-		out.owner = int(c.Explicit.User.N)
-	}
-	for j := range i {
-		if p.file.Sandboxes[j].Name.S == c.Name.S {
-			bad.Add(c.Name.Pos, key+".name", "there are two sandboxes %q", c.Name.S)
-		}
-	}
-	labels, bindings := map[string]string{}, map[string]string{}
-	for _, kv := range c.Labels {
-		labels[kv.Key.S] = kv.Value.S
-	}
-	for _, kv := range c.Bindings {
-		bindings[kv.Key.S] = kv.Value.S
-	}
-	named := p.named(bad, key+".policy", c.Policy)
-	sb, err := p.describe(c.Name.S, labels, c.Props.V, named, c.Mode.S, bindings)
-	if err != nil {
-		bad.Add(c.Name.Pos, key, "%v", err)
-		return
-	}
-	out.Sandbox, out.usual = *sb, len(c.Policy) == 0
-	p.sandboxes = append(p.sandboxes, out)
-}
-
-// describe makes a sandbox of what was said of it, or says what is wrong.
-func (p *plan) describe(name string, labels map[string]string, props map[string]any, named []string, mode string, bindings map[string]string) (*sandbox.Sandbox, error) {
-	sb := &sandbox.Sandbox{Name: name, Labels: labels, Props: props, Policy: named, Mode: sandbox.Mode(mode)}
-	var errs []error
-	if len(name) == 0 || len(name) > 128 || !plainName(name) {
-		errs = append(errs, fmt.Errorf("the name %q is not one: letters, digits, hyphens, dots and underscores, at most 128", name))
-	}
-	if sb.Mode == "" {
-		sb.Mode = sandbox.Enforce
-	}
-	switch sb.Mode {
-	case sandbox.Enforce, sandbox.Observe, sandbox.Sealed:
-	default:
-		errs = append(errs, fmt.Errorf("mode %q: expected enforce, observe or sealed", mode))
-	}
-	if len(sb.Policy) == 0 {
-		sb.Policy = p.def
-	}
-	for k, v := range bindings {
-		b, err := parseBinding(k + "=" + v)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		sb.Bindings = append(sb.Bindings, b)
-	}
-	for _, n := range sb.Policy {
-		pol := p.policies[n]
-		if pol == nil {
-			errs = append(errs, fmt.Errorf("there is no policy %q", n))
-			continue
-		}
-		for _, k := range pol.RequiresProps() {
-			if _, ok := props[k]; !ok {
-				errs = append(errs, fmt.Errorf("policy %s needs the property %q", n, k))
-			}
-		}
-	}
-	return sb, errors.Join(errs...)
-}
-
-func plainName(s string) bool {
-	for _, c := range []byte(s) {
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_') {
-			return false
-		}
-	}
-	return s[0] != '.' && s[0] != '-'
-}
-
-// same reports whether nothing is said otherwise of a sandbox.
-func (x *planned) same(y *planned) bool {
-	a, b := *x, *y
-	a.pos, b.pos = config.Pos{}, config.Pos{}
-	return reflect.DeepEqual(a, b)
 }
 
 // layers are the policies that decide for a sandbox.

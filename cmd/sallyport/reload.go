@@ -52,7 +52,7 @@ func (s *sidecar) follow(ctx context.Context, old, p *plan) (gone []*tenant, err
 		sb := *t.gate.Sandbox()
 		if t.planned != "" {
 			was, is := find(old, t.planned), find(p, t.planned)
-			if is == nil || was != nil && (was.socket != is.socket || was.owner != is.owner) {
+			if is == nil || was != nil && (was.way() != is.way()) {
 				errs = append(errs, s.control(ctx, nobodyAsked, &sb, "remove", nil), s.drop(t))
 				gone = append(gone, t)
 				continue
@@ -72,11 +72,7 @@ func (s *sidecar) follow(ctx context.Context, old, p *plan) (gone []*tenant, err
 		if s.tenantNamed(x.Name) != nil {
 			continue
 		}
-		err := s.add(ctx, nobodyAsked, x)
-		if err == nil {
-			s.tenantNamed(x.Name).planned = x.Name
-		}
-		errs = append(errs, err)
+		errs = append(errs, s.add(ctx, nobodyAsked, x, nil))
 	}
 	return gone, errs
 }

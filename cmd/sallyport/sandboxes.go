@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport/admin"
+	"sallyport/sandbox"
 )
 
 const defaultSocket = "/run/sallyport/control.sock"
@@ -33,12 +35,13 @@ func sandboxCommand() *cobra.Command {
 		Use:   "sandbox",
 		Short: "Command a sidecar: list, change, pause and revoke sandboxes",
 		Example: `  sallyport sandbox ls --label team=web
+  sallyport sandbox create agent --policy web
   sallyport sandbox policy build org web
   sallyport sandbox revoke build`,
 	}
 	socket := controlFlag(cmd)
 	client := func() *admin.Client { return admin.NewClient(*socket) }
-	cmd.AddCommand(sandboxListCommand(client), sandboxShowCommand(client), sandboxLabelCommand(client), sandboxPropCommand(client), sandboxPolicyCommand(client), sandboxModeCommand(client),
+	cmd.AddCommand(sandboxCreateCommand(client), sandboxListCommand(client), sandboxShowCommand(client), sandboxLabelCommand(client), sandboxPropCommand(client), sandboxPolicyCommand(client), sandboxModeCommand(client),
 		sandboxStateCommand(client, "pause", admin.Paused, "Let nothing pass until it is resumed, and cut what is open"),
 		sandboxStateCommand(client, "resume", admin.Active, "Let pass again what policy allows"),
 		sandboxStateCommand(client, "revoke", admin.Revoked, "Let nothing pass ever again, and cut what is open"),
@@ -86,6 +89,40 @@ func sandboxListCommand(client func() *admin.Client) *cobra.Command {
 	}}
 	cmd.Flags().StringArrayVar(&labels, "label", nil, "only those with this label `KEY=VALUE` (repeatable)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func sandboxCreateCommand(client func() *admin.Client) *cobra.Command {
+	var a asked
+	var way string
+	cmd := &cobra.Command{
+		Use:   "create NAME [flags]",
+		Short: "Make a sandbox for a container that joins, or a namespace that is attached, later",
+		Long: `create makes a sandbox that has no namespace yet, and prints the directory with
+the socket and the token that are good for one: mount it into the container whose
+entrypoint is 'sallyport join', or give it to 'attach' or 'gateway' as --enrol.
+When the namespace ends there is a new token for the next.`,
+		Example: "  sallyport sandbox create agent --label team=web --policy web",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			a.name = args[0]
+			if !sandbox.Way(way).Lasts() {
+				return fmt.Errorf("--way %q: expected join, attach or gateway", way)
+			}
+			c, err := a.create(sandbox.Way(way))
+			if err != nil {
+				return err
+			}
+			made, err := client().Create(cmd.Context(), c)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), filepath.Dir(made.Ticket.Socket))
+			return nil
+		},
+	}
+	a.flags(cmd)
+	cmd.Flags().StringVar(&way, "way", string(sandbox.WayJoin), "`WAY` that its traffic comes in: join, attach or gateway")
 	return cmd
 }
 

@@ -70,7 +70,11 @@ func serveSidecar(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	s = newSidecar(f, srv, records, issuer, keys, p)
+	shelf, err := openShelf(f.State.S)
+	if err != nil {
+		return err
+	}
+	s = newSidecar(f, srv, records, issuer, keys, p, shelf)
 	if err := s.begin(ctx); err != nil {
 		return err
 	}

@@ -73,15 +73,28 @@ drain_timeout: 2s
 		t.Fatal(err)
 	}
 	p.env = append(p.env, "TOKEN="+canary)
-	s.b = p.spawn(t, binary, "serve", "-c", s.config)
+	s.begin()
+	return s
+}
+
+// begin starts serve, for the first time or again.
+func (s *side) begin() {
+	s.t.Helper()
+	s.b = s.spawn(s.t, binary, "serve", "-c", s.config)
 	for range 500 {
-		if st, err := admin.NewClient(s.control).Status(t.Context()); err == nil && st.Ready {
-			return s
+		if st, err := admin.NewClient(s.control).Status(s.t.Context()); err == nil && st.Ready {
+			return
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	t.Fatalf("the sidecar is not ready:\n%s", s.b.out)
-	return nil
+	s.t.Fatalf("the sidecar is not ready:\n%s", s.b.out)
+}
+
+// kill ends the sidecar without its knowing.
+func (s *side) kill() {
+	s.t.Helper()
+	_ = s.b.cmd.Process.Kill()
+	_ = s.b.cmd.Wait()
 }
 
 // enrolled runs a shell script in a sandbox of the sidecar.

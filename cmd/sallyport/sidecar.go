@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,8 +33,11 @@ type sidecar struct {
 	reg     *sandbox.Registry
 	log     zerolog.Logger
 	started time.Time
+	shelf   *shelf
 	ready   atomic.Bool
-	plan    atomic.Pointer[plan]
+	// stopping: what others hold of a sandbox is left as it is.
+	stopping atomic.Bool
+	plan     atomic.Pointer[plan]
 
 	mu      sync.Mutex // of changes: one at a time
 	tenants map[string]*tenant
@@ -50,49 +52,14 @@ var (
 	_ admin.Teller = (*sidecar)(nil)
 )
 
-func newSidecar(f *config.File, srv *proxy.Server, records *journal, issuer *leaf.Issuer, keys *keyring, p *plan) *sidecar {
-	s := &sidecar{file: f, srv: srv, records: records, issuer: issuer, keys: keys, reg: sandbox.NewRegistry(), log: newLogger(), started: time.Now(), tenants: map[string]*tenant{}, namespaces: map[uint64]*tenant{}}
+func newSidecar(f *config.File, srv *proxy.Server, records *journal, issuer *leaf.Issuer, keys *keyring, p *plan, kept *shelf) *sidecar {
+	s := &sidecar{file: f, srv: srv, records: records, issuer: issuer, keys: keys, shelf: kept, reg: sandbox.NewRegistry(), log: newLogger(), started: time.Now(), tenants: map[string]*tenant{}, namespaces: map[uint64]*tenant{}}
 	s.plan.Store(p)
 	return s
 }
 
 // nobodyAsked is who changes what the configuration says.
 var nobodyAsked = admin.Actor{UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), PID: int32(os.Getpid())}
-
-// begin records the start and makes the sandboxes of the configuration.
-func (s *sidecar) begin(ctx context.Context) error {
-	p := s.plan.Load()
-	d := map[string]string{"policies": strings.Join(slices.Sorted(maps.Keys(p.policies)), " ")}
-	if _, err := s.records.Record(ctx, &audit.Event{Name: audit.LifecycleStart, Lifecycle: &audit.Lifecycle{Version: "sallyport", Detail: d}}); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, x := range p.sandboxes {
-		if err := s.add(ctx, nobodyAsked, x); err != nil {
-			return err
-		}
-		s.tenantNamed(x.Name).planned = x.Name
-	}
-	return nil
-}
-
-// end drains and stops.
-func (s *sidecar) end() error {
-	ctx, cancel := context.WithTimeout(context.Background(), s.plan.Load().file.DrainTimeout.D)
-	defer cancel()
-	err := s.srv.Shutdown(ctx)
-	s.mu.Lock()
-	for _, t := range s.tenants {
-		t.close()
-	}
-	s.mu.Unlock()
-	_ = s.records.Append(&audit.Event{Name: audit.LifecycleStop, Lifecycle: &audit.Lifecycle{Version: "sallyport"}})
-	if errors.Is(err, context.DeadlineExceeded) { // what did not end in time was cut, and is recorded as that
-		err = nil
-	}
-	return errors.Join(err, s.records.Close())
-}
 
 // control records a change before it has an effect, with who asked for it.
 func (s *sidecar) control(ctx context.Context, a admin.Actor, sb *sandbox.Sandbox, what string, detail map[string]string) error {
@@ -117,29 +84,35 @@ func (s *sidecar) Create(ctx context.Context, a admin.Actor, c admin.Create) (ad
 	switch w := sandbox.Way(c.Way); w {
 	case "":
 		sb.Identity.Way = sandbox.WayRun
-	case sandbox.WayRun, sandbox.WayAttach:
+	case sandbox.WayRun, sandbox.WayJoin, sandbox.WayAttach, sandbox.WayGateway:
 		sb.Identity.Way = w
 	default:
-		return admin.Created{}, fmt.Errorf("%w: way %q: expected run or attach", admin.ErrInvalid, c.Way)
+		return admin.Created{}, fmt.Errorf("%w: way %q: expected run, join, attach or gateway", admin.ErrInvalid, c.Way)
 	}
 	x := planned{Sandbox: *sb, usual: len(c.Policy) == 0}
-	if err := s.add(ctx, a, x); err != nil {
+	if err := s.add(ctx, a, x, nil); err != nil {
 		return admin.Created{}, err
 	}
 	t := s.tenantNamed(c.Name)
-	ticket, err := t.expect(s.file.Control.Socket.S, a)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	token, err := t.invite()
 	if err != nil {
-		_ = s.drop(t)
-		return admin.Created{}, err
+		return admin.Created{}, errors.Join(err, s.drop(t))
 	}
-	ticket.CA = string(s.issuer.CAPEM())
-	return admin.Created{Sandbox: tell(t.gate.Sandbox()), Ticket: ticket}, nil
+	return admin.Created{Sandbox: tell(t.gate.Sandbox()), Ticket: admin.Ticket{Socket: t.socket, Token: token, CA: string(s.issuer.CAPEM())}}, nil
 }
 
-// add makes a sandbox and its gate.
-func (s *sidecar) add(ctx context.Context, a admin.Actor, x planned) error {
-	sb := x.Sandbox
+// add makes a sandbox and its gate; was is what is known of it from before a
+// restart, or nil.
+func (s *sidecar) add(ctx context.Context, a admin.Actor, x planned, was *kept) error {
+	sb, action := x.Sandbox, "create"
 	sb.ID, sb.Created = sandbox.NewID(), time.Now()
+	if was != nil {
+		action = "restore"
+		sb.ID, sb.Created = was.Sandbox.ID, was.Sandbox.Created
+		sb.Paused, sb.Revoked = was.Sandbox.State == admin.Paused, was.Sandbox.State == admin.Revoked
+	}
 	if x.socket != "" {
 		sb.Identity = sandbox.Identity{Way: sandbox.WayExplicit, Peer: x.socket}
 	}
@@ -149,23 +122,59 @@ func (s *sidecar) add(ctx context.Context, a admin.Actor, x planned) error {
 	}); err == nil {
 		return fmt.Errorf("%w: there is a sandbox %q already", admin.ErrConflict, sb.Name)
 	}
-	if err := s.control(ctx, a, &sb, "create", map[string]string{"policy": strings.Join(sb.Policy, " "), "mode": string(sb.Mode)}); err != nil {
+	if err := s.control(ctx, a, &sb, action, map[string]string{"policy": strings.Join(sb.Policy, " "), "mode": string(sb.Mode)}); err != nil {
+		return err
+	}
+	names, err := s.shelf.names(sb.ID)
+	if err != nil {
 		return err
 	}
 	if err := s.reg.Update(func(tx *sandbox.Tx) error { return tx.Put(&sb) }); err != nil {
-		return fmt.Errorf("%w: %w", admin.ErrConflict, err)
+		return errors.Join(fmt.Errorf("%w: %w", admin.ErrConflict, err), names.Close())
 	}
-	t := &tenant{s: s, names: sandbox.NewNames(0), open: map[io.Closer]struct{}{}, usual: x.usual}
+	t := &tenant{s: s, names: names, open: map[io.Closer]struct{}{}, usual: x.usual, planned: x.planned, enrolment: enrolment{by: a.UID, dir: x.enrolDir}}
+	if x.enrolDir != "" {
+		t.by = uint32(x.enrolUser)
+	}
 	t.gate = s.srv.Open(&sb, s.plan.Load().layers(&sb), t.names)
 	s.tenants[sb.ID] = t
-	if x.socket == "" {
-		return nil
-	}
-	if err := t.explicit(x.socket, x.owner); err != nil {
-		_ = s.drop(t)
-		return fmt.Errorf("sandbox %s: %w", sb.Name, err)
+	if err := t.begin(x, was); err != nil {
+		return errors.Join(fmt.Errorf("sandbox %s: %w", sb.Name, err), s.drop(t))
 	}
 	return nil
+}
+
+// begin opens the way in.
+func (t *tenant) begin(x planned, was *kept) error {
+	if was != nil && was.Holds {
+		if err := t.takeOver(was); err != nil {
+			return err
+		}
+		t.awaited()
+	}
+	way := t.gate.Sandbox().Identity.Way
+	if x.socket != "" {
+		return errors.Join(t.explicit(x.socket, x.owner), t.keep())
+	}
+	if way == "" {
+		return t.keep()
+	}
+	if err := t.place(way); err != nil {
+		return err
+	}
+	if err := t.expect(); err != nil {
+		return err
+	}
+	if way == sandbox.WayRun && was == nil {
+		t.awaited()
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if way.Lasts() && !t.holds {
+		_, err := t.invite()
+		return err
+	}
+	return t.keep()
 }
 
 func (s *sidecar) tenantNamed(ref string) *tenant {
@@ -189,6 +198,15 @@ func (s *sidecar) claim(cookie uint64, by *tenant) error {
 	}
 	s.namespaces[cookie] = by
 	return nil
+}
+
+// unclaim lets go of a namespace. The caller holds the tenant's lock.
+func (s *sidecar) unclaim(cookie uint64, by *tenant) {
+	s.claims.Lock()
+	defer s.claims.Unlock()
+	if s.namespaces[cookie] == by {
+		delete(s.namespaces, cookie)
+	}
 }
 
 // Change applies a patch: recorded, then known, then at the gate, which asks
@@ -219,7 +237,9 @@ func (s *sidecar) apply(t *tenant, sb *sandbox.Sandbox) error {
 		return err
 	}
 	t.gate.Update(sb, s.plan.Load().layers(sb))
-	return nil
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.keep()
 }
 
 // Remove revokes, cuts and forgets.
@@ -253,72 +273,6 @@ func (s *sidecar) drop(t *tenant) error {
 	t.gone = make(chan struct{})
 	go func() { defer close(t.gone); t.close() }() // what it waits for is not ours to wait for
 	delete(s.tenants, id)
-	s.claims.Lock()
-	if s.namespaces[cookie] == t {
-		delete(s.namespaces, cookie)
-	}
-	s.claims.Unlock()
-	return s.reg.Update(func(tx *sandbox.Tx) error { return tx.Delete(id) })
-}
-
-// patched is a sandbox after a patch, and what changed.
-func patched(old *sandbox.Sandbox, p admin.Patch, pl *plan) (*sandbox.Sandbox, map[string]string, error) {
-	sb, what := *old, map[string]string{}
-	if p.Labels != nil {
-		sb.Labels = maps.Clone(old.Labels)
-		if sb.Labels == nil {
-			sb.Labels = map[string]string{}
-		}
-		for k, v := range p.Labels {
-			if v == nil {
-				delete(sb.Labels, k)
-			} else {
-				sb.Labels[k] = *v
-			}
-		}
-		what["labels"] = strings.Join(slices.Sorted(maps.Keys(p.Labels)), " ")
-	}
-	if p.Props != nil {
-		sb.Props = maps.Clone(old.Props)
-		if sb.Props == nil {
-			sb.Props = map[string]any{}
-		}
-		for k, v := range p.Props {
-			if v == nil {
-				delete(sb.Props, k)
-			} else {
-				sb.Props[k] = v
-			}
-		}
-		what["props"] = strings.Join(slices.Sorted(maps.Keys(p.Props)), " ")
-	}
-	named, mode := sb.Policy, string(sb.Mode)
-	if p.Policy != nil {
-		named, what["policy"] = p.Policy, strings.Join(p.Policy, " ")
-	}
-	if p.Mode != nil {
-		mode, what["mode"] = *p.Mode, *p.Mode
-	}
-	checked, err := pl.describe(sb.Name, sb.Labels, sb.Props, named, mode, nil)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", admin.ErrInvalid, err)
-	}
-	sb.Policy, sb.Mode = checked.Policy, checked.Mode
-	if p.State != nil {
-		if sb.Revoked {
-			return nil, nil, fmt.Errorf("%w: %s is revoked, and stays so", admin.ErrConflict, sb.Name)
-		}
-		switch *p.State {
-		case admin.Active:
-			sb.Paused = false
-		case admin.Paused:
-			sb.Paused = true
-		case admin.Revoked:
-			sb.Revoked = true
-		default:
-			return nil, nil, fmt.Errorf("%w: state %q: expected active, paused or revoked", admin.ErrInvalid, *p.State)
-		}
-		what["state"] = *p.State
-	}
-	return &sb, what, nil
+	s.unclaim(cookie, t)
+	return errors.Join(s.reg.Update(func(tx *sandbox.Tx) error { return tx.Delete(id) }), s.shelf.drop(id))
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/google/renameio/v2"
 )
 
 // unixListener makes a Unix socket at path, of a mode and an owner (-1 is us), in
@@ -62,4 +64,25 @@ func ownDirectory(dir string) error {
 		return fmt.Errorf("others can write the directory %s, and could put something in the place of a socket: use one that belongs to root or to the sidecar's user, and is writable by nobody else", dir)
 	}
 	return nil
+}
+
+// handOver makes a file appear that belongs to one user.
+func handOver(path, text string, owner int) error {
+	f, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o600))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Cleanup() }()
+	if owner != os.Getuid() {
+		if err := f.Chown(owner, -1); err != nil { // the kernel says who enrols, all the same
+			err = f.Chmod(0o644)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	if _, err := f.WriteString(text); err != nil {
+		return err
+	}
+	return f.CloseAtomicallyReplace()
 }

@@ -114,7 +114,7 @@ func TestOwnedAddresses(t *testing.T) {
 
 // A background is sallyport while the test does something to it.
 type background struct {
-	t   *testing.T
+	t   testing.TB
 	cmd *exec.Cmd
 	out *syncBuffer
 	dir string
@@ -129,7 +129,7 @@ func (p *place) start(t *testing.T, wrap, flags []string, script string) *backgr
 }
 
 // spawn starts a command as the caller, which ends with the test.
-func (p *place) spawn(t *testing.T, args ...string) *background {
+func (p *place) spawn(t testing.TB, args ...string) *background {
 	t.Helper()
 	b := &background{t: t, out: &syncBuffer{}, dir: p.dir}
 	b.cmd = exec.Command(args[0], args[1:]...)

@@ -58,26 +58,38 @@ func Attach(ns *os.File) (*Sockets, error) {
 			if c, err := ownCookie(); err != nil || c == own {
 				return fmt.Errorf("%w: it is sallyport's own", ErrNotSealable)
 			}
-			if err := sealable(); err != nil {
-				return err
-			}
-			if err := loopback(); err != nil {
-				return err
-			}
-			if m, err = listen(); errors.Is(err, unix.EADDRINUSE) { // before its rules are touched
-				return fmt.Errorf("%w: somebody serves it already: %w", ErrNotSealable, err)
-			} else if err != nil {
-				return err
-			}
-			if err := forgetRules(); err != nil {
-				return err
-			}
-			return rules()
+			m, err = sealHere()
+			return err
 		}()
 	}()
 	if err := <-done; err != nil {
 		return nil, err
 	}
+	return m.sockets()
+}
+
+// sealHere seals the namespace of this thread.
+func sealHere() (*made, error) {
+	if err := sealable(); err != nil {
+		return nil, err
+	}
+	if err := loopback(); err != nil {
+		return nil, err
+	}
+	m, err := listen()
+	if errors.Is(err, unix.EADDRINUSE) { // before its rules are touched
+		return nil, fmt.Errorf("%w: somebody serves it already: %w", ErrNotSealable, err)
+	} else if err != nil {
+		return nil, err
+	}
+	if err := forgetRules(); err != nil {
+		return nil, err
+	}
+	return m, rules()
+}
+
+// sockets makes Go's own of what was made in this process.
+func (m *made) sockets() (*Sockets, error) {
 	for _, fd := range m.fds {
 		unix.CloseOnExec(fd)
 	}

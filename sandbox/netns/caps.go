@@ -14,10 +14,15 @@ import (
 var setUp = []uintptr{unix.CAP_NET_ADMIN, unix.CAP_NET_BIND_SERVICE, unix.CAP_SYS_ADMIN, unix.CAP_SETPCAP, unix.CAP_SYS_RESOURCE}
 
 // dropAll gives up every capability of every set, on every thread, and the way
-// back to any. A binary that was linked with cgo cannot reach its other threads:
-// there it is this thread's alone, which the caller has locked and starts the
-// workload from; the others belong to a process that cannot be traced.
-func dropAll() error {
+// back to any.
+func dropAll() error { return limit(0, 0) }
+
+// limit leaves this process, on every thread, no other capabilities than these,
+// and what it executes no others than bounding; there is no way back to any. A
+// binary that was linked with cgo cannot reach its other threads: there it is this
+// thread's alone, which the caller has locked and starts the workload from; the
+// others belong to a process that cannot be traced.
+func limit(own, bounding uint64) error {
 	all := func(trap, a1, a2, a3 uintptr) error {
 		_, _, e := syscall.AllThreadsSyscall(trap, a1, a2, a3)
 		if e == syscall.ENOTSUP {
@@ -32,8 +37,13 @@ func dropAll() error {
 		return fmt.Errorf("no_new_privs: %w", err)
 	}
 	// The bounding set matters to what is executed, which is by this thread alone.
+	// Without SETPCAP it cannot be made smaller, nor with no_new_privs be used to get
+	// what this process has not.
 	for c := uintptr(0); c <= unix.CAP_LAST_CAP; c++ {
-		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) {
+		if bounding&(1<<c) != 0 {
+			continue
+		}
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) && (!errors.Is(err, unix.EPERM) || capable(unix.CAP_SETPCAP)) {
 			return fmt.Errorf("capability %d: %w", c, err)
 		}
 	}
@@ -41,8 +51,15 @@ func dropAll() error {
 		return fmt.Errorf("ambient capabilities: %w", err)
 	}
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var none [2]unix.CapUserData
-	if err := all(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&hdr)), uintptr(unsafe.Pointer(&none[0])), 0); err != nil {
+	var has [2]unix.CapUserData
+	if err := unix.Capget(&hdr, &has[0]); err != nil {
+		return fmt.Errorf("capget: %w", err)
+	}
+	for i := range has {
+		has[i].Permitted &= uint32(own >> (32 * i))
+		has[i].Effective, has[i].Inheritable = has[i].Permitted, 0
+	}
+	if err := all(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&hdr)), uintptr(unsafe.Pointer(&has[0])), 0); err != nil {
 		return fmt.Errorf("capset: %w", err)
 	}
 	return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)

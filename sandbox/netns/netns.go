@@ -49,6 +49,8 @@ const (
 	JavaStoreFile = trustDir + "/ca-bundle.p12" // the same for Java
 	// ExplicitProxy is where tools that insist on a proxy find one.
 	ExplicitProxy = "127.0.0.1:3128"
+	// ResolvConf asks for names as they are: no search list.
+	ResolvConf = "nameserver 198.18.0.1\noptions ndots:1 timeout:5\n"
 )
 
 // An Exit is how the workload ended.

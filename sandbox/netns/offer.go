@@ -17,6 +17,7 @@ import (
 // the one who takes it: they come from where the workload may be.
 type offer struct {
 	Token string `json:"token"`
+	Hold  bool   `json:"hold,omitempty"`
 	// How many descriptors of each kind come with it, in this order.
 	TCP, Explicit, DNS, DNSTCP, Log int
 }
@@ -29,10 +30,21 @@ const (
 // ErrOffer means that what was offered is not the sockets of a sealed namespace.
 var ErrOffer = errors.New("the offer is not taken")
 
+// An Offering is what is said with an offer, before the sockets are used.
+type Offering struct {
+	Token string
+	// Hold says that whoever offers keeps the sockets, and the connection, for as
+	// long as the namespace lives, and offers them again to a sidecar that started anew.
+	Hold bool
+	// Cookie is of the network namespace: SO_NETNS_COOKIE, the same for as long as
+	// that exists and no other's before the next boot. It is the kernel's word.
+	Cookie uint64
+}
+
 // Offer hands the sockets over on a connection of type unixpacket. They stay
 // open here too.
-func (s *Sockets) Offer(c *net.UnixConn, token string) error {
-	o := offer{Token: token, TCP: len(s.TCP), Explicit: len(s.Explicit), DNS: len(s.DNS), DNSTCP: len(s.DNSTCP), Log: 1}
+func (s *Sockets) Offer(c *net.UnixConn, token string, hold bool) error {
+	o := offer{Token: token, Hold: hold, TCP: len(s.TCP), Explicit: len(s.Explicit), DNS: len(s.DNS), DNSTCP: len(s.DNSTCP), Log: 1}
 	var raws []syscall.Conn
 	for _, ls := range [][]net.Listener{s.TCP, s.Explicit} {
 		for _, l := range ls {
@@ -73,15 +85,14 @@ func closeAll(fds []int) {
 	}
 }
 
-// TakeOffer reads one offer. It returns the sockets, which the caller closes,
-// and the cookie of their network namespace: SO_NETNS_COOKIE, the same for as
-// long as that exists and no other's before the next boot. allowed is asked about
-// the token and the cookie before anything of the sockets is used.
-func TakeOffer(c *net.UnixConn, allowed func(token string, cookie uint64) error) (*Sockets, uint64, error) {
+// TakeOffer reads one offer. It returns the sockets, which the caller closes.
+// allowed is asked before anything of the sockets is used.
+func TakeOffer(c *net.UnixConn, allowed func(Offering) error) (*Sockets, Offering, error) {
+	var of Offering
 	text, oob := make([]byte, maxOffer+1), make([]byte, unix.CmsgSpace(4*(maxOffered+1)))
 	n, oobn, flags, _, err := c.ReadMsgUnix(text, oob)
 	if err != nil {
-		return nil, 0, err
+		return nil, of, err
 	}
 	fds, err := rights(oob[:oobn])
 	taken := false
@@ -90,8 +101,8 @@ func TakeOffer(c *net.UnixConn, allowed func(token string, cookie uint64) error)
 			closeAll(fds)
 		}
 	}()
-	refuse := func(format string, a ...any) (*Sockets, uint64, error) {
-		return nil, 0, fmt.Errorf("%w: "+format, append([]any{ErrOffer}, a...)...)
+	refuse := func(format string, a ...any) (*Sockets, Offering, error) {
+		return nil, of, fmt.Errorf("%w: "+format, append([]any{ErrOffer}, a...)...)
 	}
 	switch {
 	case err != nil:
@@ -106,12 +117,12 @@ func TakeOffer(c *net.UnixConn, allowed func(token string, cookie uint64) error)
 	if want := o.TCP + o.Explicit + o.DNS + o.DNSTCP + o.Log; want != len(fds) {
 		return refuse("%d descriptors came instead of %d", len(fds), want)
 	}
-	cookie, err := o.check(fds)
-	if err != nil {
+	of.Token, of.Hold = o.Token, o.Hold
+	if of.Cookie, err = o.check(fds); err != nil {
 		return refuse("%w", err)
 	}
-	if err := allowed(o.Token, cookie); err != nil {
-		return nil, cookie, err
+	if err := allowed(of); err != nil {
+		return nil, of, err
 	}
 	for _, fd := range fds {
 		if err := unix.SetNonblock(fd, true); err != nil {
@@ -120,7 +131,7 @@ func TakeOffer(c *net.UnixConn, allowed func(token string, cookie uint64) error)
 	}
 	taken = true // wrap closes them
 	s, _, err := wrap(answer{TCP: o.TCP, Explicit: o.Explicit, DNS: o.DNS, DNSTCP: o.DNSTCP, Log: o.Log}, fds)
-	return s, cookie, err
+	return s, of, err
 }
 
 // parseOffer reads the text, strictly.

@@ -211,7 +211,7 @@ func (s Spec) Shown() (own, of []string) {
 // order works out what is shown where.
 func (s *Sandbox) order() (*order, []*os.File, error) {
 	spec := s.spec
-	o := &order{Spec: spec, Hosts: []byte("127.0.0.1 localhost sandbox\n::1 localhost sandbox\n"), Resolv: []byte("nameserver 198.18.0.1\noptions ndots:1 timeout:5\n")}
+	o := &order{Spec: spec, Hosts: []byte("127.0.0.1 localhost sandbox\n::1 localhost sandbox\n"), Resolv: []byte(ResolvConf)}
 	o.Stdin, o.Stdout, o.Stderr = nil, nil, nil
 	if s.terminal() {
 		o.Terminal = true

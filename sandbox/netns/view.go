@@ -230,6 +230,9 @@ func Bundle(ca []byte) (out []byte) {
 	return append(out, ca...)
 }
 
+// Bundles are where systems keep the certificates that they trust.
+func Bundles() []string { return slices.Clone(bundles) }
+
 func writeHome(home string, files map[string][]byte) error {
 	for name, b := range files {
 		p := filepath.Join(home, name)
