@@ -73,8 +73,14 @@ type Enrol struct {
 
 // Explicit is a listener for clients that are told of a proxy.
 type Explicit struct {
-	Socket Text   `yaml:"socket" doc:"path of a Unix socket"`
-	User   Number `yaml:"user" doc:"user id that owns the socket, and the only one that may connect beside root"`
+	Socket     Text   `yaml:"socket" doc:"path of a Unix socket"`
+	User       Number `yaml:"user" doc:"user id that owns the socket, and the only one that may connect beside root"`
+	Listen     Text   `yaml:"listen" doc:"ADDRESS:PORT to listen on; needs token, client_cert or client_ca"`
+	Token      Text   `yaml:"token" doc:"where the token is that comes with every request: env:VARIABLE or file:PATH, a token a line"`
+	TLSNames   []Text `yaml:"tls_names" doc:"names or addresses for which the listener has certificates of the sidecar's CA; turns on TLS"`
+	ClientCert Text   `yaml:"client_cert" doc:"PEM file of the certificates of which a client has to hold one"`
+	ClientCA   Text   `yaml:"client_ca" doc:"PEM file of the CAs of which a client has to hold a certificate with client_name"`
+	ClientName Text   `yaml:"client_name" doc:"the DNS name or URI in that certificate, to the letter"`
 }
 
 // A Pos is a place in the file; the zero Pos is no place.

@@ -103,6 +103,16 @@ var mutants = []mutant{
 	{[]int{213}, "metrics/labels.go", "\t\treturn \"policy\"", "\t\treturn c", "metrics", "TestLabelsAreBounded"},
 	{[]int{213}, "metrics/labels.go", "\treturn other\n}\n\nfunc set", "\treturn c\n}\n\nfunc set", "metrics", "TestLabelsAreBounded"},
 
+	// Explicit proxies.
+	{[]int{220}, "proxy/door.go", "if !s.door.asks.Load().knows(token) {", "if false {", "proxy", "TestDoorAsksForTheToken"},
+	{[]int{220}, "proxy/exchange.go", "if ref := x.admit(); ref != nil {", "if ref := x.admit(); ref != nil && r.Method != http.MethodConnect {", "proxy", "TestDoorAsksForTheToken"},
+	{[]int{222}, "proxy/strangers.go", "if at.Sub(now) > (guessBurst-1)*guessEvery {", "if false {", "proxy", "TestDoorGuesses"},
+	{[]int{222}, "proxy/strangers.go", "if s.here >= maxStrangers || s.from[from] >= maxStrangersFrom {", "if s.here < 0 {", "proxy", "TestDoorGuesses"},
+	{[]int{223}, "cmd/sallyport/doorway.go", "if !slices.Contains(d.pins, sha256.Sum256(c.Raw)) {", "if len(d.pins) == 0 {", e2e, "TestSidecarDoors"},
+	{[]int{223}, "cmd/sallyport/doorway.go", "if !slices.Contains(c.DNSNames, d.name) {", "if d.name == \"\" {", e2e, "TestSidecarDoors"},
+	{[]int{224}, "cmd/sallyport/doorway.go", "if slices.ContainsFunc(a.door.tokens,", "if false && slices.ContainsFunc(a.door.tokens,", e2e, "TestWrongDoors"},
+	{[]int{225}, "proxy/door.go", "s.door == d && !s.still() {", "s.door == d && !s.still() && false {", "proxy", "TestDoorChanges"},
+
 	// Credentials.
 	{[]int{107}, "proxy/forward.go", "if x.grant != nil {\n\t\tif err := x.scrub(resp); err != nil {", "if false {\n\t\tif err := x.scrub(resp); err != nil {", e2e, "TestEchoes"},
 	{[]int{108}, "credentials/scrub.go", "for i := len(codings) - 1; i >= 0 && body != http.NoBody; i-- {", "for i := -1; i >= 0 && body != http.NoBody; i-- {", "credentials", "TestScrubBody"},

@@ -66,6 +66,9 @@ func (f *flow) recovered() {
 
 // identify finds out by what name the destination was meant.
 func (f *flow) identify() *Refusal {
+	if s := f.route.shown; s != nil && !s.still() { // the door changed between CONNECT and here
+		return refuse(403, "proxy_auth_wrong", "what was shown is not asked for any more")
+	}
 	if !f.route.connect.Host().IsZero() {
 		f.name, f.port = f.route.connect.Host(), f.route.connect.Port()
 		return nil

@@ -68,6 +68,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	defer x.end()
+	if ref := x.admit(); ref != nil {
+		x.turnAway(ref)
+		return
+	}
 	if r.Method == http.MethodConnect {
 		x.connect()
 		return

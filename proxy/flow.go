@@ -19,6 +19,7 @@ type route struct {
 	ingress string         // transparent, connect, forward
 	dst     netip.AddrPort // the address that was connected to; zero when there is none
 	connect dest.Addr      // the authority of a CONNECT request; zero when there is none
+	shown   *shown         // at a door; nil where none asks
 }
 
 // A flow is one connection of a sandbox: what requests on it share.
@@ -65,6 +66,7 @@ func (g *Gate) newFlow(c net.Conn, r route) *flow {
 func (f *flow) end() {
 	f.once.Do(func() {
 		_ = f.raw.Close()
+		f.route.shown.left()
 		f.gate.mu.Lock()
 		delete(f.gate.flows, f)
 		f.gate.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -106,6 +107,7 @@ func (g *Gate) accept(l net.Listener, serve func(net.Conn)) error {
 	}
 	g.listeners = append(g.listeners, l)
 	g.mu.Unlock()
+	defer g.forget(l)
 	for delay := time.Duration(0); ; {
 		c, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.EINVAL) || g.ctx.Err() != nil { // closed, or shut down
@@ -131,6 +133,15 @@ func (g *Gate) accept(l net.Listener, serve func(net.Conn)) error {
 			continue
 		}
 		g.goes(c, func() { serve(c) })
+	}
+}
+
+// forget lets go of a listener that was closed.
+func (g *Gate) forget(l net.Listener) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if i := slices.Index(g.listeners, l); i >= 0 {
+		g.listeners = slices.Delete(g.listeners, i, i+1)
 	}
 }
 

@@ -52,7 +52,7 @@ func (s *Server) connected(req *http.Request, c net.Conn) {
 		return
 	}
 	g := f.gate
-	r := route{ingress: "connect", connect: x.target}
+	r := route{ingress: "connect", connect: x.target, shown: f.route.shown}
 	// The flow of the explicit request ends here and hands its slot to the next.
 	f.once.Do(func() {
 		g.mu.Lock()
@@ -78,7 +78,7 @@ func (w *connectWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		early = bytes.Clone(b)
 	}
 	sc := c.(*strictConn)
-	return &tunnelConn{Conn: sc.Conn, raw: sc.flow.raw, early: early}, rw, nil
+	return &tunnelConn{Conn: sc.Conn, raw: sc.flow.raw, below: sc.Conn.NetConn(), early: early}, rw, nil
 }
 
 // A tunnelConn is a connection after CONNECT: early bytes first, then what the
@@ -86,6 +86,7 @@ func (w *connectWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 type tunnelConn struct {
 	net.Conn
 	raw   net.Conn
+	below net.Conn // what the strict front reads: raw, or TLS on it
 	early []byte
 }
 
@@ -103,7 +104,7 @@ func (c *tunnelConn) NetConn() net.Conn { return c.raw }
 
 // CloseWrite passes a half-close on.
 func (c *tunnelConn) CloseWrite() error {
-	if t, ok := c.raw.(*net.TCPConn); ok {
+	if t, ok := c.below.(interface{ CloseWrite() error }); ok {
 		return t.CloseWrite()
 	}
 	return nil

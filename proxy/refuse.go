@@ -124,6 +124,9 @@ func (r *Refusal) write(w http.ResponseWriter, req *http.Request, decision strin
 	if r.Status == http.StatusTooManyRequests {
 		h.Set("Retry-After", "1")
 	}
+	if r.Status == http.StatusProxyAuthRequired {
+		h["Proxy-Authenticate"] = []string{`Basic realm="sallyport"`, `Bearer realm="sallyport"`}
+	}
 	line := "sallyport: " + r.Code + ": " + r.Public
 	if decision != "" {
 		line += " (decision " + decision + ")"

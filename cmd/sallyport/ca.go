@@ -49,5 +49,6 @@ func caCommand() *cobra.Command {
 		fmt.Fprintf(cmd.OutOrStdout(), "subject  %s\nfrom     %s\nuntil    %s\nsha256   %x\n", c.Subject, c.NotBefore.Format(time.DateTime), c.NotAfter.Format(time.DateTime), sha256.Sum256(c.Raw))
 		return nil
 	}})
+	cmd.AddCommand(caEnvCommand())
 	return group(cmd)
 }

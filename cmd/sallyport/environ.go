@@ -9,11 +9,22 @@ import (
 // inherited are the variables that a sandbox gets without being asked.
 var inherited = []string{"PATH", "HOME", "LANG", "LANGUAGE", "TERM", "COLORTERM", "NO_COLOR", "TZ", "USER", "LOGNAME", "SHELL", "COLUMNS", "LINES", "EDITOR", "PAGER"}
 
-// trustVariables name the CA for runtimes that do not read the system's store.
+// trustVariables name a bundle with the CA.
 var trustVariables = []string{"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "AWS_CA_BUNDLE", "PIP_CERT", "CARGO_HTTP_CAINFO"}
 
 // trusted are the places of the CA inside; empty ones do not exist.
 type trusted struct{ bundle, ca, java string }
+
+// variables name the CA for runtimes that do not read the system's store.
+func (at trusted) variables() (out [][2]string) {
+	if at.bundle == "" {
+		return nil
+	}
+	for _, k := range trustVariables {
+		out = append(out, [2]string{k, at.bundle})
+	}
+	return append(out, [2]string{"NODE_EXTRA_CA_CERTS", at.ca}, [2]string{"DENO_CERT", at.ca})
+}
 
 // environment makes what the workload sees: an allow-list, what --env names,
 // the CA, and never a variable that a credential is read from.
@@ -37,12 +48,8 @@ func environment(host, names []string, all bool, secrets []string, at trusted) (
 			set(k, v)
 		}
 	}
-	if at.bundle != "" {
-		for _, k := range trustVariables {
-			set(k, at.bundle)
-		}
-		set("NODE_EXTRA_CA_CERTS", at.ca)
-		set("DENO_CERT", at.ca)
+	for _, kv := range at.variables() {
+		set(kv[0], kv[1])
 	}
 	if at.java != "" {
 		set("JAVA_TOOL_OPTIONS", strings.TrimSpace(vars["JAVA_TOOL_OPTIONS"]+" -Djavax.net.ssl.trustStore="+at.java+" -Djavax.net.ssl.trustStoreType=PKCS12"))

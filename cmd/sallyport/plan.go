@@ -121,8 +121,9 @@ func newPlan(ctx context.Context, file string, f *config.File) (*plan, error) {
 	}
 	p.network(bad, rel)
 	for i := range f.Sandboxes {
-		p.sandbox(bad, i)
+		p.sandbox(bad, i, rel)
 	}
+	p.apart(bad)
 	if err := bad.Err(); err != nil {
 		return nil, err
 	}

@@ -17,13 +17,14 @@ type planned struct {
 	usual  bool   // it names no policy: the default ones decide
 	socket string // of its explicit proxy; "" has none
 	owner  int    // user id of the socket; -1 is whoever runs serve
+	door   doorway
 
 	planned   string // its name
 	enrolDir  string // where it enrols; "" does not
 	enrolUser int    // who may, beside root and whoever runs serve
 }
 
-func (p *plan) sandbox(bad *config.Problems, i int) {
+func (p *plan) sandbox(bad *config.Problems, i int, rel func(string) string) {
 	c := p.file.Sandboxes[i]
 	key := fmt.Sprintf("sandboxes[%d]", i)
 	out := planned{pos: c.Name.Pos, socket: c.Explicit.Socket.S, owner: -1}
@@ -46,6 +47,7 @@ func (p *plan) sandbox(bad *config.Problems, i int) {
 	for _, kv := range c.Bindings {
 		bindings[kv.Key.S] = kv.Value.S
 	}
+	out.door = p.doorway(bad, key, c.Explicit, rel)
 	named := p.named(bad, key+".policy", c.Policy)
 	sb, err := p.describe(c.Name.S, labels, c.Props.V, named, c.Mode.S, bindings)
 	if err != nil {
@@ -65,7 +67,7 @@ func (p *plan) wayOf(bad *config.Problems, key string, c config.Sandbox) sandbox
 		bad.Add(c.Name.Pos, key+".enrol.dir", "it is missing: the directory in which the socket and the token are made")
 	case e.Dir.S == "":
 		return ""
-	case c.Explicit.Socket.S != "":
+	case c.Explicit.Socket.S != "" || c.Explicit.Listen.S != "":
 		bad.Add(e.Dir.Pos, key+".enrol", "a sandbox has one way in: enrol or explicit")
 	case !filepath.IsAbs(e.Dir.S):
 		bad.Add(e.Dir.Pos, key+".enrol.dir", "%q is not an absolute path", e.Dir.S)
@@ -139,7 +141,8 @@ func plainName(s string) bool {
 func (x *planned) same(y *planned) bool {
 	a, b := *x, *y
 	a.pos, b.pos = config.Pos{}, config.Pos{}
-	return reflect.DeepEqual(a, b)
+	a.door, b.door = doorway{}, doorway{}
+	return reflect.DeepEqual(a, b) && x.door.is(&y.door)
 }
 
 // way is how it comes in: when that changes it is another.

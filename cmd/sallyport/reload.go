@@ -48,6 +48,8 @@ func (s *sidecar) follow(ctx context.Context, old, p *plan) (gone []*tenant, err
 		}
 		return &in.sandboxes[i]
 	}
+	errs = s.shutDoors(p)
+	defer s.shutOpened()
 	for _, t := range s.tenants {
 		sb := *t.gate.Sandbox()
 		if t.planned != "" {
@@ -59,8 +61,8 @@ func (s *sidecar) follow(ctx context.Context, old, p *plan) (gone []*tenant, err
 			}
 			if was == nil || !was.same(is) {
 				sb.Labels, sb.Props, sb.Policy, sb.Mode, sb.Bindings = is.Labels, is.Props, is.Policy, is.Mode, is.Bindings
-				t.usual = is.usual
-				errs = append(errs, s.control(ctx, nobodyAsked, &sb, "change", map[string]string{"by": "configuration"}))
+				t.usual, sb.Identity = is.usual, is.identified(sb.Identity)
+				errs = append(errs, s.control(ctx, nobodyAsked, &sb, "change", map[string]string{"by": "configuration"}), t.followDoor(is))
 			}
 		}
 		if t.usual {
@@ -100,11 +102,15 @@ func (s *sidecar) replan(ctx context.Context, file string, old *plan) (*plan, er
 			return nil, fmt.Errorf("sandbox %s: %w", sb.Name, err)
 		}
 	}
+	if err := s.prepare(p); err != nil {
+		return nil, err
+	}
 	d := map[string]string{}
 	for n, pol := range p.policies {
 		d["policy."+n] = pol.Digest()
 	}
 	if _, err := s.records.Record(ctx, &audit.Event{Name: audit.ConfigLoaded, Lifecycle: &audit.Lifecycle{Detail: d}}); err != nil {
+		s.shutOpened()
 		return nil, err
 	}
 	return p, nil

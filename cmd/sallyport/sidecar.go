@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -41,7 +43,8 @@ type sidecar struct {
 
 	mu      sync.Mutex // of changes: one at a time
 	tenants map[string]*tenant
-	failed  error // why the last reload was not taken
+	failed  error                           // why the last reload was not taken
+	opened  map[netip.AddrPort]net.Listener // for the plan that is about to be followed
 
 	claims     sync.Mutex
 	namespaces map[uint64]*tenant // by cookie
@@ -113,8 +116,8 @@ func (s *sidecar) add(ctx context.Context, a admin.Actor, x planned, was *kept) 
 		sb.ID, sb.Created = was.Sandbox.ID, was.Sandbox.Created
 		sb.Paused, sb.Revoked = was.Sandbox.State == admin.Paused, was.Sandbox.State == admin.Revoked
 	}
-	if x.socket != "" {
-		sb.Identity = sandbox.Identity{Way: sandbox.WayExplicit, Peer: x.socket}
+	if id := x.identity(); id.Peer != "" {
+		sb.Identity = id
 	}
 	if err := s.reg.View(func(tx *sandbox.Tx) error {
 		_, err := tx.ByName(sb.Name)
@@ -153,8 +156,8 @@ func (t *tenant) begin(x planned, was *kept) error {
 		t.awaited()
 	}
 	way := t.gate.Sandbox().Identity.Way
-	if x.socket != "" {
-		return errors.Join(t.explicit(x.socket, x.owner), t.keep())
+	if way == sandbox.WayExplicit {
+		return errors.Join(t.told(x), t.keep())
 	}
 	if way == "" {
 		return t.keep()
@@ -270,6 +273,7 @@ func (s *sidecar) drop(t *tenant) error {
 	t.closed = true // nothing enrols any more
 	cookie := t.cookie
 	t.mu.Unlock()
+	t.shutDoor() // at once: another may be about to listen there
 	t.gone = make(chan struct{})
 	go func() { defer close(t.gone); t.close() }() // what it waits for is not ours to wait for
 	delete(s.tenants, id)

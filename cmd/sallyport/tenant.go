@@ -27,6 +27,7 @@ type tenant struct {
 	closing []func()
 	open    map[io.Closer]struct{}
 	closed  bool
+	door    *door
 	planned string        // its name, when the configuration says what it is
 	usual   bool          // the default policies decide
 	gone    chan struct{} // closed when close has returned

@@ -107,6 +107,8 @@ func TestRequests(t *testing.T) {
 		{"GET / HTTP/1.1\r\n" + h + h + "\r\n", "400 header_duplicate", "two Host"},
 		{"GET / HTTP/1.1\r\n\r\n", "400 host_missing", "no Host"},
 		{"GET / HTTP/1.0\r\n\r\n", "400 host_missing", "no Host in 1.0"},
+		{"CONNECT a.example:443 HTTP/1.1\r\n\r\n", "400 host_missing", "no Host in CONNECT"},
+		{"CONNECT a.example HTTP/1.0\r\n\r\n", "400 authority_invalid", "CONNECT of 1.0 without a port"},
 		{"GET http://good@evil.example/ HTTP/1.1\r\nHost: evil.example\r\n\r\n", "400 host_invalid", "hostile 23"},
 		{"CONNECT good@evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n", "400 authority_invalid", "hostile 23"},
 		{"GET / HTTP/1.1\r\nHost: %65vil.example\r\n\r\n", "400 host_invalid", "hostile 22"},

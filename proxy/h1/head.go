@@ -34,6 +34,10 @@ func parseHead(b []byte, l Limits) (head, *Error) {
 	if err != nil {
 		return h, err
 	}
+	if f.host == nil && method == "CONNECT" && minor == 0 { // its target says all, and older clients say no more
+		host := []byte(target)
+		f.host = &host
+	}
 	if f.host == nil {
 		return h, bad("host_missing", "the request does not say which host it is for")
 	}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// unproxied is what a client does not ask a proxy for.
+const unproxied = "localhost,127.0.0.1,::1"
+
+func caEnvCommand() *cobra.Command {
+	var proxy, token, at, bundle string
+	cmd := &cobra.Command{
+		Use:   "env [--proxy URL] [--ca PATH]",
+		Short: "Print the variables that make programs trust the CA and use a proxy",
+		Long: `env prints NAME=VALUE lines for docker --env-file and the like: the variables by
+which runtimes find the CA at a path inside, as 'run' sets them, and with --proxy
+those by which they find an explicit proxy. It asks no sidecar.
+
+The token of --token stands in the output, for the sandbox to show.`,
+		Example: `  sallyport ca export > sallyport.pem
+  sallyport ca env --proxy http://proxy.internal:3128 --token file:build.token > build.env
+  docker run --env-file build.env -v ./sallyport.pem:/usr/local/share/ca-certificates/sallyport.crt:ro IMAGE`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			lines, err := caEnv(proxy, token, at, bundle)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), strings.Join(lines, "\n"))
+			return err
+		},
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&proxy, "proxy", "", "the explicit proxy's `URL`, http://HOST:PORT or https://HOST:PORT")
+	fl.StringVar(&token, "token", "", "show the token in env:VARIABLE or file:PATH to the proxy (`SOURCE`)")
+	fl.StringVar(&at, "ca", "/usr/local/share/ca-certificates/sallyport.crt", "`PATH` of the CA inside")
+	fl.StringVar(&bundle, "bundle", "", "`PATH` inside of a bundle with the CA and others (default: that of the CA alone, which opens all TLS that is not passed through)")
+	return cmd
+}
+
+// caEnv makes the lines.
+func caEnv(proxy, token, at, bundle string) (lines []string, err error) {
+	if bundle == "" {
+		bundle = at
+	}
+	for _, p := range []string{at, bundle} {
+		if !filepath.IsAbs(p) || strings.ContainsAny(p, "\r\n") {
+			return nil, fmt.Errorf("%q: expected the absolute path of the CA inside", p)
+		}
+	}
+	if proxy == "" && token != "" {
+		return nil, fmt.Errorf("--token is shown to a proxy: add --proxy URL")
+	}
+	if proxy != "" {
+		u, err := url.Parse(proxy)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
+			return nil, fmt.Errorf("--proxy: expected http://HOST:PORT or https://HOST:PORT, and the token in --token")
+		}
+		u.Path = ""
+		if token != "" {
+			text, err := readSecret(token, func(p string) string { return p }, func(string) {})
+			if err != nil {
+				return nil, fmt.Errorf("--token: %w", err)
+			}
+			newest, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+			u.User = url.UserPassword("sandbox", strings.TrimSpace(newest))
+		}
+		for _, k := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"} {
+			lines = append(lines, k+"="+u.String())
+		}
+		lines = append(lines, "NO_PROXY="+unproxied, "no_proxy="+unproxied, "NODE_USE_ENV_PROXY=1")
+	}
+	for _, kv := range (trusted{bundle: bundle, ca: at}).variables() {
+		lines = append(lines, kv[0]+"="+kv[1])
+	}
+	return lines, nil
+}
