@@ -83,10 +83,14 @@ type Status struct {
 	CA          string   `json:"ca"`    // PEM: what has to be trusted inside
 }
 
-// A Policy is one that is loaded.
+// A Policy is one that is loaded. Of a Status it has its name and digest only.
 type Policy struct {
-	Name   string `json:"name"`
-	Digest string `json:"digest"`
+	Name        string   `json:"name"`
+	Digest      string   `json:"digest"`
+	Default     bool     `json:"default,omitempty"`     // decides for sandboxes that name none
+	Credentials []string `json:"credentials,omitempty"` // that it can ask for
+	Props       []string `json:"props,omitempty"`       // that a sandbox needs for it
+	Sandboxes   []string `json:"sandboxes,omitempty"`   // for which it decides, by name
 }
 
 // An Actor is who asks, by the kernel's word.
@@ -100,6 +104,8 @@ var (
 	ErrNotFound = errors.New("there is no such sandbox")
 	ErrConflict = errors.New("conflict")
 	ErrInvalid  = errors.New("invalid")
+	// ErrNoDecision says so, and where it was looked for.
+	ErrNoDecision = errors.New("there is no such decision")
 )
 
 // A Keeper keeps sandboxes. Every change is recorded with its actor before it
@@ -116,6 +122,12 @@ type Keeper interface {
 type Teller interface {
 	Sandboxes(labels map[string]string) ([]Sandbox, error)
 	Status() Status
+	Credentials(context.Context) []Credential
+	Policies() ([]Policy, error)
+	// Decisions returns the newest first, of what is kept at hand.
+	Decisions(Decisions) []Decision
+	// Decision looks in the log, too, for some seconds.
+	Decision(ctx context.Context, id string) (Decision, error)
 	// Watch calls see for each change until ctx ends. It returns ErrBehind when the
 	// watcher does not keep up.
 	Watch(ctx context.Context, see func(Change) error) error

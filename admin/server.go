@@ -179,6 +179,10 @@ func (s *Server) handler() http.Handler {
 	handle("PATCH /v1/sandboxes/{ref}", s.change)
 	handle("DELETE /v1/sandboxes/{ref}", s.remove)
 	handle("GET /v1/watch", s.watch)
+	handle("GET /v1/credentials", s.credentials)
+	handle("GET /v1/policies", s.policies)
+	handle("GET /v1/decisions", s.decisions)
+	handle("GET /v1/decisions/{id}", s.decision)
 	handle("GET /v1/status", func(w http.ResponseWriter, _ *http.Request, _ Actor) error {
 		answer(w, http.StatusOK, s.Teller.Status())
 		return nil
@@ -355,7 +359,7 @@ func fail(w http.ResponseWriter, err error) {
 		status, code = http.StatusRequestEntityTooLarge, "too_large"
 	case errors.Is(err, ErrInvalid):
 		status, code = http.StatusBadRequest, "invalid"
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrNoDecision):
 		status, code = http.StatusNotFound, "not_found"
 	case errors.Is(err, ErrConflict):
 		status, code = http.StatusConflict, "conflict"

@@ -19,7 +19,7 @@ type TailOptions struct {
 	Follow   bool
 	Sandbox  string // name or id
 	Host     string
-	Decision string // allow, deny, error, respond
+	Decision string // allow, deny, error, respond, or denied
 	Code     string
 	Text     string // anywhere in the record
 	// Damaged is told of a line that is no record, with its segment; nil is not.
@@ -127,22 +127,32 @@ func pause(ctx context.Context) error {
 }
 
 func entry(segment string, line []byte, o TailOptions, show func(Entry) error) error {
-	e := Entry{Line: line}
-	d := json.NewDecoder(bytes.NewReader(line))
-	d.UseNumber()
-	if err := d.Decode(&e.Fields); err != nil {
+	e, ok := parsed(line)
+	if !ok {
 		if o.Damaged != nil {
 			o.Damaged(segment)
 		}
 		return nil // verify says what is wrong with it
 	}
-	switch {
-	case o.Sandbox != "" && e.Str("sandbox.name") != o.Sandbox && e.Str("sandbox.id") != o.Sandbox,
-		o.Host != "" && e.Str("url.domain") != o.Host && e.Str("dns.question.name") != o.Host && e.Str("dns.question.name") != o.Host+".",
-		o.Decision != "" && e.Str("policy.decision") != o.Decision,
-		o.Code != "" && e.Str("policy.code") != o.Code,
-		o.Text != "" && !bytes.Contains(line, []byte(o.Text)):
+	if !o.chooses(e) {
 		return nil
 	}
 	return show(e)
 }
+
+// chooses reports whether a record is one of those that are asked for.
+func (o TailOptions) chooses(e Entry) bool {
+	switch {
+	case o.Sandbox != "" && e.Str("sandbox.name") != o.Sandbox && e.Str("sandbox.id") != o.Sandbox,
+		o.Host != "" && e.Str("url.domain") != o.Host && e.Str("dns.question.name") != o.Host && e.Str("dns.question.name") != o.Host+".",
+		o.Decision == Denied && e.Str("policy.decision") != "deny" && e.Str("policy.decision") != "error",
+		o.Decision != "" && o.Decision != Denied && e.Str("policy.decision") != o.Decision,
+		o.Code != "" && e.Str("policy.code") != o.Code,
+		o.Text != "" && !bytes.Contains(e.Line, []byte(o.Text)):
+		return false
+	}
+	return true
+}
+
+// Denied chooses all that did not pass: deny and error.
+const Denied = "denied"

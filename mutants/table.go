@@ -102,6 +102,7 @@ var mutants = []mutant{
 	{[]int{101}, "admin/server.go", "if err != nil || !l.may(a) {", "if s := l.may; err != nil || s == nil {", e2e, "TestSidecarIsNotCommandedBySandboxes"},
 	{[]int{213}, "metrics/labels.go", "\t\treturn \"policy\"", "\t\treturn c", "metrics", "TestLabelsAreBounded"},
 	{[]int{213}, "metrics/labels.go", "\treturn other\n}\n\nfunc set", "\treturn c\n}\n\nfunc set", "metrics", "TestLabelsAreBounded"},
+	{[]int{214}, "audit/find.go", "for n, i := range order {", "for n, i := range order[:0] {", "audit", "TestRecent"},
 
 	// Explicit proxies.
 	{[]int{220}, "proxy/door.go", "if !s.door.asks.Load().knows(token) {", "if false {", "proxy", "TestDoorAsksForTheToken"},

@@ -13,9 +13,9 @@ import (
 func policyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "policy",
-		Short: "Check, test and format policies",
+		Short: "Check, test, format and list policies",
 	}
-	cmd.AddCommand(policyCheckCommand(), policyTestCommand(), policyFmtCommand())
+	cmd.AddCommand(policyCheckCommand(), policyTestCommand(), policyFmtCommand(), policyListCommand())
 	return group(cmd)
 }
 

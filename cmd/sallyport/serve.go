@@ -59,8 +59,8 @@ func serveSidecar(ctx context.Context, file string) error {
 	keys := &keyring{}
 	keys.use(p.store)
 	var s *sidecar
-	meter := newMeter(func() *sidecar { return s })
-	written, err := audit.Open(f.Audit.Dir.S, audit.Options{Service: version(), Filter: keys.redact, SegmentBytes: f.Audit.Segment.N, Written: meter.Wrote})
+	meter, recent := newMeter(func() *sidecar { return s }), audit.NewRecent(recentDecisions, recentBytes)
+	written, err := audit.Open(f.Audit.Dir.S, audit.Options{Service: version(), Filter: keys.redact, SegmentBytes: f.Audit.Segment.N, Written: func(b []byte) { meter.Wrote(b); recent.Wrote(b) }})
 	if err != nil {
 		return err
 	}
@@ -75,6 +75,7 @@ func serveSidecar(ctx context.Context, file string) error {
 		return err
 	}
 	s = newSidecar(f, srv, records, issuer, keys, p, shelf)
+	s.recent = recent
 	if err := s.begin(ctx); err != nil {
 		return err
 	}

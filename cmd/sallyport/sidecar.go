@@ -30,6 +30,7 @@ type sidecar struct {
 	file    *config.File
 	srv     *proxy.Server
 	records *journal
+	recent  *audit.Recent
 	issuer  *leaf.Issuer
 	keys    *keyring
 	reg     *sandbox.Registry

@@ -1,0 +1,34 @@
+package credentials
+
+import (
+	"context"
+	"fmt"
+)
+
+// A State is what may be told of a credential: never its value.
+type State struct {
+	Name          string
+	Kind          Kind
+	Place, Source string
+	Bind          string // https://HOST:PORT
+	Version       string
+	Err           error // why it is not available now, without known secrets; nil when it is
+}
+
+// States asks each source, and tells of all in the order of their bindings.
+func (s *Store) States(ctx context.Context) []State {
+	out := make([]State, 0, len(s.bindings))
+	for i := range s.bindings {
+		b := &s.bindings[i]
+		st := State{Name: b.Name, Kind: b.Place.Kind, Place: b.Place.String(), Source: b.Source.String(), Bind: fmt.Sprintf("%s://%s:%d", b.Scheme, b.Host, b.Port)}
+		secret, version, err := b.Source.Fetch(ctx)
+		if err != nil {
+			st.Err = fmt.Errorf("%s", s.RedactString(err.Error()))
+		} else {
+			st.Version = version
+			s.learn(b, secret, version)
+		}
+		out = append(out, st)
+	}
+	return out
+}
