@@ -96,7 +96,12 @@ the code never sees, and recorded before it has an effect.`,
 	}
 	root.SetVersionTemplate("sallyport {{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(demoCommand(), runCommand(), serveCommand(), joinCommand(), attachCommand(), sandboxCommand(), statusCommand(), decisionsCommand(), credentialCommand(), caCommand(), configCommand(), policyCommand(), auditCommand(), demoClientCommand())
+	root.AddCommand(
+		demoCommand(), runCommand(), serveCommand(),
+		joinCommand(), attachCommand(), gatewayCommand(),
+		sandboxCommand(), statusCommand(), decisionsCommand(), credentialCommand(),
+		caCommand(), configCommand(), policyCommand(), auditCommand(),
+		demoClientCommand())
 	return root
 }
 

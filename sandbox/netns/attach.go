@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"runtime"
 	"strings"
 
 	"github.com/google/nftables"
@@ -48,21 +47,7 @@ func Attach(ns *os.File) (*Sockets, error) {
 		return nil, err
 	}
 	var m *made
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // and thrown away with the goroutine
-		done <- func() (err error) {
-			if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-				return fmt.Errorf("entering %s: %w", ns.Name(), err)
-			}
-			if c, err := ownCookie(); err != nil || c == own {
-				return fmt.Errorf("%w: it is sallyport's own", ErrNotSealable)
-			}
-			m, err = sealHere()
-			return err
-		}()
-	}()
-	if err := <-done; err != nil {
+	if err := inside(ns, own, func() (err error) { m, err = sealHere(); return err }); err != nil {
 		return nil, err
 	}
 	return m.sockets()
@@ -85,7 +70,7 @@ func sealHere() (*made, error) {
 	if err := forgetRules(); err != nil {
 		return nil, err
 	}
-	return m, rules()
+	return m, rules(false)
 }
 
 // sockets makes Go's own of what was made in this process.

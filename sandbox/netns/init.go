@@ -108,7 +108,7 @@ func network() (*made, error) {
 	if err := loopback(); err != nil {
 		return nil, err
 	}
-	if err := rules(); err != nil {
+	if err := rules(false); err != nil {
 		return nil, err
 	}
 	return listen()

@@ -55,8 +55,9 @@ func loopback() error {
 }
 
 // rules sends TCP to the door and refuses the rest at once, with a log entry.
-// Nothing is tracked: no table can fill up.
-func rules() error {
+// Nothing is tracked: no table can fill up. link says that it comes on one, not on
+// the loopback alone.
+func rules(link bool) error {
 	c, err := nftables.New()
 	if err != nil {
 		return err
@@ -97,14 +98,53 @@ func rules() error {
 	for _, typ := range []byte{1, 2, 3, 4} { // RFC 4443
 		add(family(unix.NFPROTO_IPV6), protocol(unix.IPPROTO_ICMPV6), icmpType(typ), accept)
 	}
-	add([]expr.Any{
-		&expr.Log{Key: 1<<unix.NFTA_LOG_GROUP | 1<<unix.NFTA_LOG_SNAPLEN, Group: logGroup, Snaplen: 128},
-		&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_PORT_UNREACH},
-	})
+	if link {
+		addLink(c, t, add)
+	}
+	add(refusal())
 	if err := c.Flush(); err != nil {
 		return fmt.Errorf("nftables, which needs nft_tproxy, nft_log and nft_reject in the kernel: %w", err)
 	}
 	return nil
+}
+
+// refusal is recorded, and said at once.
+func refusal() []expr.Any {
+	return []expr.Any{
+		&expr.Log{Key: 1<<unix.NFTA_LOG_GROUP | 1<<unix.NFTA_LOG_SNAPLEN, Group: logGroup, Snaplen: 128},
+		&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_PORT_UNREACH},
+	}
+}
+
+// Types of neighbour discovery (RFC 4861) and of multicast listeners (RFC 3810).
+var (
+	neighbours = []byte{133, 134, 135, 136}
+	listeners  = []byte{130, 131, 132, 143}
+)
+
+// addLink adds what a link needs: the neighbours find each other, and what comes
+// is held against the same wall.
+func addLink(c *nftables.Conn, t *nftables.Table, out func(...[]expr.Any)) {
+	in := c.AddChain(&nftables.Chain{Name: "link", Table: t, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPriorityFilter})
+	accept, drop := []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}}, []expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}}
+	add := func(es ...[]expr.Any) { c.AddRule(&nftables.Rule{Table: t, Chain: in, Exprs: concat(es...)}) }
+	add(protocol(unix.IPPROTO_TCP), accept) // it is the door's, or asks for a name
+	add(protocol(unix.IPPROTO_UDP), port(2, expr.CmpOpEq, 53), accept)
+	for _, typ := range neighbours {
+		add(family(unix.NFPROTO_IPV6), protocol(unix.IPPROTO_ICMPV6), icmpType(typ), accept)
+		out(family(unix.NFPROTO_IPV6), protocol(unix.IPPROTO_ICMPV6), icmpType(typ), accept)
+	}
+	for _, typ := range listeners {
+		add(family(unix.NFPROTO_IPV6), protocol(unix.IPPROTO_ICMPV6), icmpType(typ), drop)
+		out(family(unix.NFPROTO_IPV6), protocol(unix.IPPROTO_ICMPV6), icmpType(typ), drop)
+	}
+	for _, typ := range []byte{3, 11, 12} {
+		add(family(unix.NFPROTO_IPV4), protocol(unix.IPPROTO_ICMP), icmpType(typ), accept)
+	}
+	for _, typ := range []byte{1, 2, 3, 4} {
+		add(family(unix.NFPROTO_IPV6), protocol(unix.IPPROTO_ICMPV6), icmpType(typ), accept)
+	}
+	add(refusal())
 }
 
 func concat(ess ...[]expr.Any) (out []expr.Any) {
