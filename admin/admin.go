@@ -78,9 +78,10 @@ type Status struct {
 	Sandboxes int       `json:"sandboxes"`
 	Policies  []Policy  `json:"policies"`
 	// Credentials are named, never shown.
-	Credentials []string `json:"credentials"`
-	Audit       string   `json:"audit"` // directory of the log
-	CA          string   `json:"ca"`    // PEM: what has to be trusted inside
+	Credentials []string  `json:"credentials"`
+	Audit       string    `json:"audit"` // directory of the log
+	CA          string    `json:"ca"`    // PEM: what has to be trusted inside
+	Older       []OlderCA `json:"ca_older,omitempty"`
 }
 
 // A Policy is one that is loaded. Of a Status it has its name and digest only.
@@ -116,6 +117,8 @@ type Keeper interface {
 	Change(ctx context.Context, a Actor, ref string, p Patch) (Sandbox, error)
 	// Remove forgets a sandbox, and cuts what it has open.
 	Remove(ctx context.Context, a Actor, ref string) error
+	// RotateCA puts a new CA in the place of the one in force.
+	RotateCA(context.Context, Actor, Rotate) (Rotated, error)
 }
 
 // A Teller tells what is.

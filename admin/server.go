@@ -183,6 +183,7 @@ func (s *Server) handler() http.Handler {
 	handle("GET /v1/policies", s.policies)
 	handle("GET /v1/decisions", s.decisions)
 	handle("GET /v1/decisions/{id}", s.decision)
+	handle("POST /v1/ca/rotate", s.rotate)
 	handle("GET /v1/status", func(w http.ResponseWriter, _ *http.Request, _ Actor) error {
 		answer(w, http.StatusOK, s.Teller.Status())
 		return nil

@@ -90,12 +90,9 @@ class Get {
 }
 `
 
-// Clients as they are, allowed and refused; a refusal is understood from what
-// the client itself writes.
-func TestClients(t *testing.T) {
-	for name, pkg := range map[string]string{"curl": "curl", "node": "nodejs", "npm": "npm", "python3": "python3", "javac": "default-jdk-headless", "chromium": "chromium"} {
-		tool(t, name, pkg)
-	}
+// buildGoClient returns the path of the compiled one.
+func buildGoClient(t *testing.T) string {
+	t.Helper()
 	client := filepath.Join(filepath.Dir(binary), "goclient")
 	if err := os.WriteFile(client+".go", []byte(goClient), 0o644); err != nil {
 		t.Fatal(err)
@@ -105,6 +102,31 @@ func TestClients(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%s%v", out, err)
 	}
+	return client
+}
+
+// clients puts Get.java and goclient into the working directory.
+func (p *place) clients(goClient string) {
+	p.t.Helper()
+	if err := os.WriteFile(filepath.Join(p.dir, "Get.java"), []byte(javaClient), 0o644); err != nil {
+		p.t.Fatal(err)
+	}
+	b, err := os.ReadFile(goClient)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(p.dir, "goclient"), b, 0o755); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// Clients as they are, allowed and refused; a refusal is understood from what
+// the client itself writes.
+func TestClients(t *testing.T) {
+	for name, pkg := range map[string]string{"curl": "curl", "node": "nodejs", "npm": "npm", "python3": "python3", "javac": "default-jdk-headless", "chromium": "chromium"} {
+		tool(t, name, pkg)
+	}
+	client := buildGoClient(t)
 	h := clientsOrigin(t)
 	each(t, origin.Options{Handler: h}, func(t *testing.T, p *place) {
 		ok, no := p.https("api.example.com", ""), p.https("other.example.com", "")
@@ -127,16 +149,7 @@ func TestClients(t *testing.T) {
 		} {
 			t.Run(name, func(t *testing.T) {
 				p.t = t
-				if err := os.WriteFile(filepath.Join(p.dir, "Get.java"), []byte(javaClient), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				b, err := os.ReadFile(client)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(filepath.Join(p.dir, "goclient"), b, 0o755); err != nil {
-					t.Fatal(err)
-				}
+				p.clients(client)
 				for u, want := range map[string]string{ok: c.allowed, no: c.refused} {
 					out := p.sh([]string{"--allow", p.at("api.example.com"), "--env", "U=" + u}, c.script)
 					if !strings.Contains(out.stdout+out.stderr, want) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -52,7 +51,7 @@ func serveSidecar(ctx context.Context, file string) error {
 		return err
 	}
 	f := p.file
-	issuer, err := leaf.Open(f.State.S, leaf.Options{CommonName: "sallyport", Lifetime: 365 * 24 * time.Hour})
+	issuer, err := leaf.Open(f.State.S, caOptions(caDays))
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func (p *place) sidecar(t *testing.T, more string) *side {
 		}
 	}
 	for _, d := range []string{"state", "run"} {
-		if err := os.Mkdir(filepath.Join(base, d), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(base, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		if p.who.uid != 0 {

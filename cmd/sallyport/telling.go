@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	"sallyport/admin"
 	"sallyport/sandbox"
@@ -65,7 +66,8 @@ func (s *sidecar) Watch(ctx context.Context, see func(admin.Change) error) error
 // Status tells how the sidecar is, and why it is not ready.
 func (s *sidecar) Status() admin.Status {
 	p := s.plan.Load()
-	out := admin.Status{Version: version(), Started: s.started, Credentials: append([]string{}, p.names...), Audit: s.file.Audit.Dir.S, CA: string(s.issuer.CAPEM()), Ready: true}
+	out := admin.Status{Version: version(), Started: s.started, Credentials: append([]string{}, p.names...), Audit: s.file.Audit.Dir.S, Ready: true}
+	s.tellCA(&out, time.Now())
 	s.mu.Lock()
 	out.Sandboxes = len(s.tenants)
 	if s.failed != nil {

@@ -3,18 +3,13 @@ package leaf
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/singleflight"
 
 	"sallyport/dest"
 )
@@ -26,29 +21,9 @@ type Options struct {
 	Size       int           // leaves kept; 0 means 1024
 }
 
-// leafLifetime is how long a leaf is good. It begins an hour ago, for clocks
-// that are behind.
-const (
-	leafLifetime = 24 * time.Hour
-	backdated    = time.Hour
-)
-
-// An Issuer is a CA in memory: its key is made for it and cannot be read. It is
-// safe for concurrent use.
-type Issuer struct {
-	ca     *x509.Certificate
-	caKey  *ecdsa.PrivateKey
-	pem    []byte
-	flight singleflight.Group
-
-	mu     sync.Mutex
-	leaves *recent[dest.Host, *tls.Certificate]
-}
-
-// New makes a CA with a key of its own.
-func New(o Options) (*Issuer, error) {
+func (o Options) whole() (Options, error) {
 	if o.Lifetime < 0 || o.Size < 0 {
-		return nil, errors.New("the lifetime of a CA and the number of leaves kept are not negative")
+		return o, errors.New("the lifetime of a CA and the number of leaves kept are not negative")
 	}
 	if o.CommonName == "" {
 		o.CommonName = "sallyport"
@@ -59,39 +34,52 @@ func New(o Options) (*Issuer, error) {
 	if o.Size == 0 {
 		o.Size = 1024
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	serial, err := newSerial()
-	if err != nil {
-		return nil, err
-	}
-	id, err := keyID(&key.PublicKey)
-	if err != nil {
-		return nil, err
-	}
-	now := time.Now()
-	t := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: o.CommonName, Organization: []string{"sallyport"}},
-		NotBefore: now.Add(-backdated), NotAfter: now.Add(o.Lifetime),
-		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, BasicConstraintsValid: true, IsCA: true, MaxPathLenZero: true,
-		SubjectKeyId: id, AuthorityKeyId: id,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, t, t, &key.PublicKey, key)
-	if err != nil {
-		return nil, err
-	}
-	ca, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, err
-	}
-	return &Issuer{ca: ca, caKey: key, leaves: newRecent[dest.Host, *tls.Certificate](o.Size),
-		pem: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}, nil
+	return o, nil
 }
 
-// CAPEM returns a copy of the CA's certificate in PEM, for those who are to trust it.
-func (i *Issuer) CAPEM() []byte { return append([]byte(nil), i.pem...) }
+// leafLifetime is how long a leaf is good. It begins an hour ago, for clocks
+// that are behind.
+const (
+	leafLifetime = 24 * time.Hour
+	backdated    = time.Hour
+)
+
+// An Issuer makes leaves by a CA whose key cannot be read. It is safe for
+// concurrent use.
+type Issuer struct {
+	now atomic.Pointer[authority]
+	dir string // where the CA is kept; "" is nowhere
+	o   Options
+
+	adopting sync.Mutex
+}
+
+func newIssuer(dir string, o Options, a *authority) *Issuer {
+	i := &Issuer{dir: dir, o: o}
+	i.now.Store(a)
+	return i
+}
+
+// New makes a CA in memory, with a key of its own. It vouches for leaves and for
+// no other CA, and is not rotated.
+func New(o Options) (*Issuer, error) {
+	o, err := o.whole()
+	if err != nil {
+		return nil, err
+	}
+	a, err := newAuthority(o, false)
+	if err != nil {
+		return nil, err
+	}
+	return newIssuer("", o, a), nil
+}
+
+// CAPEM returns the CA's certificate in PEM, for those who are to trust it.
+func (i *Issuer) CAPEM() []byte { return i.now.Load().pem() }
+
+func certPEM(c *x509.Certificate) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+}
 
 // Leaf returns a certificate for exactly one name or address: the same pointer
 // for as long as it is kept and good. Many that ask for one name at once make
@@ -107,62 +95,5 @@ func (i *Issuer) LeafWithin(ctx context.Context, h dest.Host, b *Budget) (*tls.C
 	if h.IsZero() {
 		return nil, errors.New("a leaf needs a name")
 	}
-	if c := i.kept(h); c != nil {
-		return c, nil
-	}
-	if b != nil {
-		// Before the flight, not in it: who joins a flight must not share the
-		// refusal of the sandbox that leads it.
-		if err := b.reserve(); err != nil {
-			return nil, err
-		}
-	}
-	made := false // written before got is, if at all
-	got := i.flight.DoChan(h.String(), func() (any, error) {
-		if c := i.kept(h); c != nil {
-			return c, nil
-		}
-		c, err := i.mint(h)
-		if err != nil {
-			return nil, err
-		}
-		made = true
-		i.mu.Lock()
-		defer i.mu.Unlock()
-		i.leaves.put(h, c)
-		return c, nil
-	})
-	select {
-	case r := <-got:
-		if b != nil && !made {
-			b.refund()
-		}
-		if r.Err != nil {
-			return nil, r.Err
-		}
-		return r.Val.(*tls.Certificate), nil
-	case <-ctx.Done():
-		return nil, ctx.Err() // what was reserved stays spent: the leaf is being made
-	}
-}
-
-func (i *Issuer) kept(h dest.Host) *tls.Certificate {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	c, ok := i.leaves.get(h)
-	if ok && !i.fresh(c.Leaf, time.Now()) {
-		i.leaves.drop(h)
-		return nil
-	}
-	return c
-}
-
-// fresh reports whether a leaf is good and for long enough to be handed out; one
-// that ends with the CA cannot be had for longer. The clock may also have been
-// set back (hostile 150).
-func (i *Issuer) fresh(leaf *x509.Certificate, now time.Time) bool {
-	if now.Before(leaf.NotBefore) || !now.Before(leaf.NotAfter) {
-		return false
-	}
-	return leaf.NotAfter.Sub(now) > leafLifetime/4 || leaf.NotAfter.Equal(i.ca.NotAfter)
+	return i.now.Load().leaf(ctx, h, b)
 }

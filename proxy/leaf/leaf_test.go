@@ -75,7 +75,7 @@ func TestHandshake(t *testing.T) {
 			}
 		}
 		if c.Leaf.IsCA || !c.Leaf.BasicConstraintsValid || len(c.Leaf.ExtKeyUsage) != 1 || c.Leaf.ExtKeyUsage[0] != x509.ExtKeyUsageServerAuth ||
-			string(c.Leaf.AuthorityKeyId) != string(i.ca.SubjectKeyId) || len(c.Leaf.SubjectKeyId) == 0 {
+			string(c.Leaf.AuthorityKeyId) != string(i.now.Load().ca.SubjectKeyId) || len(c.Leaf.SubjectKeyId) == 0 {
 			t.Errorf("%s: the leaf is more or less than a server's: %+v", name, c.Leaf)
 		}
 	}
@@ -129,8 +129,8 @@ func TestRenewal(t *testing.T) {
 		}
 		time.Sleep(20 * time.Hour) // nine hours before the CA ends
 		last := leaf()
-		if !last.Leaf.NotAfter.Equal(i.ca.NotAfter) {
-			t.Errorf("the leaf ends %v, the CA %v", last.Leaf.NotAfter, i.ca.NotAfter)
+		if !last.Leaf.NotAfter.Equal(i.now.Load().ca.NotAfter) {
+			t.Errorf("the leaf ends %v, the CA %v", last.Leaf.NotAfter, i.now.Load().ca.NotAfter)
 		}
 		time.Sleep(8 * time.Hour)
 		if leaf() != last {
@@ -150,7 +150,7 @@ func TestClockSetBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if now := time.Now(); i.fresh(c.Leaf, now.Add(-2*time.Hour)) || !i.fresh(c.Leaf, now) {
+	if now := time.Now(); i.now.Load().fresh(c.Leaf, now.Add(-2*time.Hour)) || !i.now.Load().fresh(c.Leaf, now) {
 		t.Error("a leaf that is not good yet is handed out")
 	}
 }
@@ -193,7 +193,7 @@ func TestCache(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := len(i.leaves.at); n != 8 || i.leaves.order.Len() != 8 {
+	if n := len(i.now.Load().leaves.at); n != 8 || i.now.Load().leaves.order.Len() != 8 {
 		t.Fatalf("%d leaves are kept", n)
 	}
 }
@@ -273,9 +273,9 @@ func TestJoining(t *testing.T) {
 		i, _ := issuer(t, Options{})
 		h := host(t, "example.com")
 		release := make(chan struct{})
-		i.flight.DoChan(h.String(), func() (any, error) {
+		i.now.Load().flight.DoChan(h.String(), func() (any, error) {
 			<-release
-			return i.mint(h)
+			return i.now.Load().mint(h)
 		})
 		synctest.Wait()
 
@@ -312,7 +312,7 @@ func BenchmarkMint(b *testing.B) {
 	i, _ := issuer(b, Options{})
 	h := host(b, "api.example.com")
 	for b.Loop() {
-		if _, err := i.mint(h); err != nil {
+		if _, err := i.now.Load().mint(h); err != nil {
 			b.Fatal(err)
 		}
 	}

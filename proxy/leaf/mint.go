@@ -15,8 +15,9 @@ import (
 	"sallyport/dest"
 )
 
-// mint makes a key and a leaf for one name, good until the CA ends at the latest.
-func (i *Issuer) mint(h dest.Host) (*tls.Certificate, error) {
+// mint makes a key and a leaf for one name, with what stands behind it for those
+// who trust an older CA. It is good until the first of these ends at the latest.
+func (a *authority) mint(h dest.Host) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -30,37 +31,33 @@ func (i *Issuer) mint(h dest.Host) (*tls.Certificate, error) {
 		return nil, err
 	}
 	now := time.Now()
-	if !now.Before(i.ca.NotAfter) {
+	if !now.Before(a.ca.NotAfter) {
 		return nil, errors.New("the CA has expired")
 	}
-	end := now.Add(leafLifetime)
-	if end.After(i.ca.NotAfter) {
-		end = i.ca.NotAfter
+	behind, end := a.chain(now)
+	if usual := now.Add(leafLifetime); usual.Before(end) {
+		end = usual
 	}
 	t := &x509.Certificate{
 		SerialNumber: serial, NotBefore: now.Add(-backdated), NotAfter: end,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, BasicConstraintsValid: true,
-		SubjectKeyId: id, AuthorityKeyId: i.ca.SubjectKeyId,
+		SubjectKeyId: id, AuthorityKeyId: a.ca.SubjectKeyId,
 	}
 	if len(h.String()) <= 64 { // the upper bound of a common name: RFC 5280, A.1
 		t.Subject.CommonName = h.String()
 	} else {
 		t.Subject.CommonName = "sallyport leaf"
 	}
-	if a, ok := h.Addr(); ok {
-		t.IPAddresses = []net.IP{a.AsSlice()}
+	if ip, ok := h.Addr(); ok {
+		t.IPAddresses = []net.IP{ip.AsSlice()}
 	} else {
 		t.DNSNames = []string{h.String()}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, t, i.ca, &key.PublicKey, i.caKey)
+	leaf, err := issue(t, a.ca, &key.PublicKey, a.key)
 	if err != nil {
 		return nil, err
 	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, err
-	}
-	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
+	return &tls.Certificate{Certificate: append([][]byte{leaf.Raw}, behind...), PrivateKey: key, Leaf: leaf}, nil
 }
 
 // newSerial is a random positive number of 127 bits: RFC 5280, 4.1.2.2.

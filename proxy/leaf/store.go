@@ -1,131 +1,238 @@
 package leaf
 
 import (
+	"bytes"
 	"crypto/ecdsa"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"os"
 	"path/filepath"
-	"time"
+	"syscall"
+
+	"sallyport/dest"
 )
 
-// Files of a CA that outlives its process.
+// Files of a CA that outlives its process. The key's holds all that belongs to it
+// in PEM: the key, the CA, and for each older CA, youngest first, its vouching
+// certificate and itself. So one rename replaces all. The other is a copy of the
+// certificate for people.
 const (
-	certFile = "ca.pem"
 	keyFile  = "ca.key"
+	nextFile = "ca.key.next" // what it is going to be
+	oldFile  = "ca.key.old"  // what it was, until that is overwritten
+	certFile = "ca.pem"
 )
+
+// maxKeyFile is more than a key file holds.
+const maxKeyFile = 64 << 10
+
+// ErrExists means that there is a CA already.
+var ErrExists = errors.New("there is a CA already")
 
 // Open returns the issuer whose CA is kept in dir, and makes it at the first
-// time. The key's file is for its owner alone: one that others may read is not
-// used. A CA that has expired, or whose files do not belong together, is an error.
+// time. The key's file is for its owner alone: one that others may read, that is
+// another user's, or whose directory others can write is not used, nor one whose
+// parts do not belong together. An expired CA is taken, to be rotated.
 func Open(dir string, o Options) (*Issuer, error) {
-	key := filepath.Join(dir, keyFile)
-	st, err := os.Stat(key)
-	if errors.Is(err, fs.ErrNotExist) {
-		return create(dir, o)
+	i, err := Init(dir, o)
+	if !errors.Is(err, ErrExists) {
+		return i, err
 	}
+	if o, err = o.whole(); err != nil {
+		return nil, err
+	}
+	a, err := load(dir)
 	if err != nil {
 		return nil, err
 	}
-	if st.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s may be read by others (mode %04o): make it 0600, and rotate the CA if somebody may have read it", key, st.Mode().Perm())
-	}
-	i, err := New(o)
-	if err != nil {
+	a.leaves = newRecent[dest.Host, *tls.Certificate](o.Size)
+	if err := tidy(dir); err != nil {
 		return nil, err
 	}
-	if i.caKey, err = readKey(key); err != nil {
-		return nil, fmt.Errorf("%s: %w", key, err)
-	}
-	cert := filepath.Join(dir, certFile)
-	if i.ca, err = readCert(cert); err != nil {
-		return nil, fmt.Errorf("%s: %w", cert, err)
-	}
-	pub, ok := i.ca.PublicKey.(*ecdsa.PublicKey)
-	switch {
-	case !ok || !pub.Equal(&i.caKey.PublicKey):
-		return nil, fmt.Errorf("%s is not the certificate of %s", cert, key)
-	case !i.ca.IsCA:
-		return nil, fmt.Errorf("%s is not a CA", cert)
-	case !time.Now().Before(i.ca.NotAfter):
-		return nil, fmt.Errorf("the CA in %s expired on %s: rotate it", cert, i.ca.NotAfter.Format(time.DateOnly))
-	}
-	i.pem = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.ca.Raw})
-	return i, nil
+	return newIssuer(dir, o, a), publish(dir, a)
 }
 
-// create makes a CA and keeps it: the certificate first, so that a key is never
-// there alone.
-func create(dir string, o Options) (*Issuer, error) {
-	i, err := New(o)
+// Init makes a CA in dir, ahead of the first Open. ErrExists says that there is one.
+func Init(dir string, o Options) (*Issuer, error) {
+	o, err := o.whole()
 	if err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(i.caKey)
+	if _, err := ownDirectory(dir); err != nil {
+		return nil, err
+	}
+	if there(filepath.Join(dir, keyFile)) {
+		return nil, fmt.Errorf("%w in %s", ErrExists, dir)
+	}
+	a, err := newAuthority(o, true)
 	if err != nil {
 		return nil, err
 	}
-	if err := writeWhole(filepath.Join(dir, certFile), i.pem, 0o644); err != nil {
+	if err := create(dir, a); err != nil {
 		return nil, err
 	}
-	return i, writeWhole(filepath.Join(dir, keyFile), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
+	return newIssuer(dir, o, a), publish(dir, a)
 }
 
-// writeWhole makes a file appear with all of its content, or not at all.
-func writeWhole(path string, b []byte, mode fs.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".")
+// ownDirectory refuses a directory in which somebody else than its owner could
+// put another key, and returns the owner.
+func ownDirectory(dir string) (*syscall.Stat_t, error) {
+	st, err := os.Stat(dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	switch {
+	case !ok || !st.IsDir():
+		return nil, fmt.Errorf("%s is not a directory", dir)
+	case st.Mode().Perm()&0o022 != 0:
+		return nil, fmt.Errorf("others can write the directory %s (mode %04o), and could put a key of theirs in the place of the CA's: make it 0700", dir, st.Mode().Perm())
+	}
+	return sys, nil
+}
+
+// openKey opens the key's file, if nobody else can read it or has put it there.
+func openKey(dir string, flags int) (*os.File, error) {
+	own, err := ownDirectory(dir)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, keyFile)
+	f, err := os.OpenFile(path, flags|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, syscall.ELOOP) {
+		return nil, fmt.Errorf("%s is a link: the CA's key is kept in the directory itself", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	st, err := f.Stat()
 	if err == nil {
-		err = os.Rename(f.Name(), path)
+		sys, _ := st.Sys().(*syscall.Stat_t)
+		switch {
+		case sys == nil || !st.Mode().IsRegular():
+			err = fmt.Errorf("%s is not a regular file", path)
+		case sys.Uid != own.Uid && int(sys.Uid) != os.Geteuid():
+			err = fmt.Errorf("%s belongs to user %d: give it to user %d, whose directory it is in, and rotate the CA if that user may have read it", path, sys.Uid, own.Uid)
+		case st.Mode().Perm()&0o077 != 0:
+			err = fmt.Errorf("%s may be read by others (mode %04o): make it 0600, and rotate the CA if somebody may have read it", path, st.Mode().Perm())
+		}
 	}
 	if err != nil {
-		_ = os.Remove(f.Name())
+		_ = f.Close()
+		return nil, err
 	}
-	return err
+	return f, nil
 }
 
-func block(path, kind string) ([]byte, error) {
-	b, err := os.ReadFile(path)
+// load reads what is kept in dir, and checks that it belongs together.
+func load(dir string) (*authority, error) {
+	f, err := openKey(dir, os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxKeyFile))
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Contains(b, []byte("CERTIFICATE")) { // as it was kept before there were rotations
+		c, err := os.ReadFile(filepath.Join(dir, certFile))
+		if err != nil {
+			return nil, err
+		}
+		b = append(b, c...)
+	}
+	a, err := parse(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	return a, nil
+}
+
+// marshal is the content of the key's file.
+func (a *authority) marshal() ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(a.key)
+	if err != nil {
+		return nil, err
+	}
+	out := bytes.NewBuffer(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	out.Write(a.pem())
+	for _, e := range a.elders {
+		out.Write(certPEM(e.cross))
+		out.Write(certPEM(e.ca))
+	}
+	return out.Bytes(), nil
+}
+
+// parse is the reverse of marshal.
+func parse(b []byte) (*authority, error) {
 	p, rest := pem.Decode(b)
-	if p == nil || p.Type != kind || len(rest) > 0 {
-		return nil, fmt.Errorf("it does not hold one PEM block of type %s", kind)
+	if p == nil || p.Type != "PRIVATE KEY" {
+		return nil, errors.New("it does not begin with a PEM block of type PRIVATE KEY")
 	}
-	return p.Bytes, nil
+	k, err := x509.ParsePKCS8PrivateKey(p.Bytes)
+	if err != nil {
+		return nil, errors.New("it does not hold a PKCS #8 key") // the error of the parser may quote it
+	}
+	a := &authority{}
+	var ok bool
+	if a.key, ok = k.(*ecdsa.PrivateKey); !ok {
+		return nil, errors.New("it does not hold an ECDSA key")
+	}
+	var certs []*x509.Certificate
+	for len(bytes.TrimSpace(rest)) > 0 {
+		if p, rest = pem.Decode(rest); p == nil || p.Type != "CERTIFICATE" {
+			return nil, errors.New("something else than certificates stands behind the key")
+		}
+		c, err := x509.ParseCertificate(p.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		certs = append(certs, c)
+	}
+	if len(certs)%2 != 1 {
+		return nil, fmt.Errorf("%d certificates stand behind the key: expected the CA's, and two for each CA before it", len(certs))
+	}
+	a.ca = certs[0]
+	for certs = certs[1:]; len(certs) > 0; certs = certs[2:] {
+		a.elders = append(a.elders, elder{ca: certs[1], cross: certs[0]})
+	}
+	return a, a.check()
 }
 
-func readKey(path string) (*ecdsa.PrivateKey, error) {
-	der, err := block(path, "PRIVATE KEY")
-	if err != nil {
-		return nil, err
+// check reports parts that do not belong together.
+func (a *authority) check() error {
+	switch pub, err := publicKey(a.ca); {
+	case err != nil:
+		return err
+	case !pub.Equal(&a.key.PublicKey):
+		return errors.New("the certificate is not that of the key")
+	case !a.ca.IsCA:
+		return errors.New("the certificate is not a CA's")
+	case len(a.elders) > maxElders:
+		return fmt.Errorf("it holds %d older CAs, and %d are the most", len(a.elders), maxElders)
 	}
-	k, err := x509.ParsePKCS8PrivateKey(der)
-	if err != nil {
-		return nil, errors.New("it is not a PKCS #8 key") // the error of the parser may quote it
+	next := a.ca
+	for n, e := range a.elders {
+		pub, err := publicKey(e.cross)
+		if err != nil || !pub.Equal(next.PublicKey) || !bytes.Equal(e.cross.RawSubject, next.RawSubject) || e.cross.CheckSignatureFrom(e.ca) != nil {
+			return fmt.Errorf("older CA %d does not vouch for the one after it", n+1)
+		}
+		next = e.ca
 	}
-	key, ok := k.(*ecdsa.PrivateKey)
-	if !ok {
-		return nil, errors.New("it is not an ECDSA key")
-	}
-	return key, nil
+	return nil
 }
 
-func readCert(path string) (*x509.Certificate, error) {
-	der, err := block(path, "CERTIFICATE")
-	if err != nil {
-		return nil, err
+func publicKey(c *x509.Certificate) (*ecdsa.PublicKey, error) {
+	if k, ok := c.PublicKey.(*ecdsa.PublicKey); ok {
+		return k, nil
 	}
-	return x509.ParseCertificate(der)
+	return nil, errors.New("the key of a certificate is not an ECDSA key")
 }
