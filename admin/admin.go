@@ -9,16 +9,16 @@ import (
 
 // A Sandbox is what the API says of one.
 type Sandbox struct {
-	ID       string            `json:"id"`
-	Name     string            `json:"name"`
-	Labels   map[string]string `json:"labels,omitempty"`
-	Props    map[string]any    `json:"props,omitempty"`
-	Policy   []string          `json:"policy"`
-	Mode     string            `json:"mode"`
-	State    string            `json:"state"` // active, paused, revoked
-	Way      string            `json:"way,omitempty"`
-	Bindings map[string]string `json:"bindings,omitempty"`
-	Created  time.Time         `json:"created"`
+	ID       string             `json:"id"`
+	Name     string             `json:"name"`
+	Labels   map[string]string  `json:"labels,omitempty"`
+	Props    map[string]any     `json:"props,omitempty"`
+	Policy   []string           `json:"policy"`
+	Mode     string             `json:"mode"`
+	State    string             `json:"state"` // active, paused, revoked
+	Way      string             `json:"way,omitempty"`
+	Bindings map[string]Binding `json:"bindings,omitempty"`
+	Created  time.Time          `json:"created"`
 }
 
 // States of a sandbox.
@@ -30,13 +30,13 @@ const (
 
 // A Create asks for a sandbox. Only the name is required.
 type Create struct {
-	Name     string            `json:"name"`
-	Way      string            `json:"way,omitempty"` // how its traffic comes in: run, which is the default, join, attach or gateway
-	Labels   map[string]string `json:"labels,omitempty"`
-	Props    map[string]any    `json:"props,omitempty"`
-	Policy   []string          `json:"policy,omitempty"`
-	Mode     string            `json:"mode,omitempty"`
-	Bindings map[string]string `json:"bindings,omitempty"`
+	Name     string             `json:"name"`
+	Way      string             `json:"way,omitempty"` // how its traffic comes in: run, which is the default, join, attach or gateway
+	Labels   map[string]string  `json:"labels,omitempty"`
+	Props    map[string]any     `json:"props,omitempty"`
+	Policy   []string           `json:"policy,omitempty"`
+	Mode     string             `json:"mode,omitempty"`
+	Bindings map[string]Binding `json:"bindings,omitempty"`
 }
 
 // A Ticket is how a new sandbox's namespace is enrolled: one message on a socket

@@ -53,14 +53,14 @@ type Network struct {
 
 // A Sandbox is one tenant.
 type Sandbox struct {
-	Name     Text     `yaml:"name" doc:"its name in records and commands" need:"yes"`
-	Labels   []Pair   `yaml:"labels" doc:"labels that policies see and selectors use"`
-	Props    Tree     `yaml:"props" doc:"values of any shape that policies see"`
-	Policy   []Text   `yaml:"policy" doc:"policies that decide for it, outermost first"`
-	Mode     Text     `yaml:"mode" doc:"enforce, observe or sealed"`
-	Bindings []Pair   `yaml:"bindings" doc:"names that exist only inside: NAME: URL, or NAME:PORT: HOST:PORT"`
-	Explicit Explicit `yaml:"explicit" doc:"a proxy that its clients are told of"`
-	Enrol    Enrol    `yaml:"enrol" doc:"how a namespace becomes its, without the control socket"`
+	Name     Text      `yaml:"name" doc:"its name in records and commands" need:"yes"`
+	Labels   []Pair    `yaml:"labels" doc:"labels that policies see and selectors use"`
+	Props    Tree      `yaml:"props" doc:"values of any shape that policies see"`
+	Policy   []Text    `yaml:"policy" doc:"policies that decide for it, outermost first"`
+	Mode     Text      `yaml:"mode" doc:"enforce, observe or sealed"`
+	Bindings []Binding `yaml:"bindings" doc:"names that exist only inside: NAME: URL, NAME:PORT: HOST:PORT, or NAME: {to: …}"`
+	Explicit Explicit  `yaml:"explicit" doc:"a proxy that its clients are told of"`
+	Enrol    Enrol     `yaml:"enrol" doc:"how a namespace becomes its, without the control socket"`
 }
 
 // Enrol is a directory with a socket and a one-time token: what has it, and
@@ -69,6 +69,24 @@ type Enrol struct {
 	Dir  Text   `yaml:"dir" doc:"directory of enrol.sock and token, of this sandbox alone"`
 	Way  Text   `yaml:"way" doc:"join (the default), attach or gateway"`
 	User Number `yaml:"user" doc:"user id that may enrol, beside root and the sidecar's own"`
+}
+
+// A Binding is a name that exists only inside; one that says no more than to is
+// written as that.
+type Binding struct {
+	Name       Text       `yaml:"-"`
+	To         Text       `yaml:"to" doc:"http(s)://HOST[:PORT][/PREFIX], or HOST:PORT for raw TCP" need:"yes"`
+	Credential Text       `yaml:"credential" doc:"credential that is put on every request of it; it is bound to the same target"`
+	Host       Text       `yaml:"host" doc:"which Host the target sees: target, which is the default, or inside"`
+	TLS        BindingTLS `yaml:"tls" doc:"how the target proves who it is, and who asks"`
+}
+
+// BindingTLS is how a target proves who it is. It is always verified.
+type BindingTLS struct {
+	CA         Text `yaml:"ca" doc:"PEM file of the CAs that the target's certificate may be of, in place of all others"`
+	ServerName Text `yaml:"server_name" doc:"name that the target's certificate is for"`
+	ClientCert Text `yaml:"client_cert" doc:"PEM file of the certificate of who asks"`
+	ClientKey  Text `yaml:"client_key" doc:"PEM file of its key"`
 }
 
 // Explicit is a listener for clients that are told of a proxy.

@@ -36,6 +36,7 @@ sandboxes:
     mode: enforce
     bindings:
       pg.internal:5432: db.corp:5432
+      orders.internal: {to: "https://10.2.3.4:8443/v1", tls: {ca: ca.pem}}
     explicit: {socket: /tmp/one.sock, user: 1000}
 drain_timeout: 5s
 `
@@ -49,7 +50,7 @@ func TestParse(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 	sb := f.Sandboxes[0]
-	if sb.Labels[1] != (Pair{Text{"tier", Pos{22, 25}}, Text{"1", Pos{22, 31}}}) || sb.Bindings[0].Key.S != "pg.internal:5432" || sb.Bindings[0].Value.S != "db.corp:5432" {
+	if sb.Labels[1] != (Pair{Text{"tier", Pos{22, 25}}, Text{"1", Pos{22, 31}}}) || sb.Bindings[0].Name.S != "pg.internal:5432" || sb.Bindings[0].To.S != "db.corp:5432" || sb.Bindings[1].TLS.CA != (Text{"ca.pem", Pos{28, 67}}) {
 		t.Errorf("%+v", sb)
 	}
 	want := map[string]any{"tenant": map[string]any{"id": 7.0, "tags": []any{"a", "b"}, "open": true, "none": nil}}
@@ -64,39 +65,45 @@ func TestParse(t *testing.T) {
 // Each wrong file is answered by place, problem and remedy.
 func TestWrongFiles(t *testing.T) {
 	for text, want := range map[string][]string{
-		"state: [a":                                {"x.yaml:1:"},
-		"stat: /x":                                 {"x.yaml:1:1: stat: there is no such key (did you mean state?); known here are state, control,"},
-		"- a":                                      {"x.yaml:1:1: expected a mapping, found a list"},
-		"just text":                                {"expected a mapping, found a text"},
-		"state: {a: b}":                            {"x.yaml:1:8: state: expected a text, found a mapping"},
-		"state:":                                   {"state: expected a text, found nothing"},
-		"state: a\nstate: b":                       {"2:1"},
-		"control: /x":                              {"1:10: control: expected a mapping, found a text"},
-		"control: {sock: /x}":                      {"control.sock: there is no such key"},
-		"control: {users: 5}":                      {"control.users: expected a list, found a number"},
-		"control: {users: [root]}":                 {"control.users[0]: expected a whole number that is not negative, such as 1000, found a text"},
-		"control: {users: [-1]}":                   {"control.users[0]: expected a whole number"},
-		"audit: {segment: large}":                  {"audit.segment: expected a size with its unit, such as 64MiB, found a text"},
-		"audit: {segment: 0}":                      {"audit.segment: expected a size"},
-		"audit: {segment: 9999999999999GiB}":       {"audit.segment: expected a size"},
-		"drain_timeout: 10":                        {"drain_timeout: expected a duration with its unit, such as 30s, found a number"},
-		"drain_timeout: -1s":                       {"drain_timeout: expected a duration"},
-		"policies: {web: x}":                       {"policies: expected a list, found a mapping"},
-		"policies:\n  - dir: x":                    {"x.yaml:2:5: policies[0]: name is missing: name that sandboxes use"},
-		"policies:\n  - name: x":                   {"policies[0]: dir is missing"},
-		"credentials:\n  - nam: x\n    bind: y":    {"2:5: credentials[0].nam: there is no such key (did you mean name?)", "credentials[0]: name is missing", "source is missing"},
-		"default_policy: web":                      {"default_policy: expected a list"},
-		"network: {allow_private: [{a: b}]}":       {"network.allow_private[0]: expected a text, found a mapping"},
-		"network: {resolve: [a]}":                  {"network.resolve: expected a mapping, found a list"},
-		"network: {resolve: {a: [b]}}":             {"network.resolve.a: expected a text, found a list"},
-		"sandboxes: [{name: a, props: [x]}]":       {"sandboxes[0].props: expected a mapping, found a list"},
-		"sandboxes: [{name: a, props: {x: .inf}}]": {"sandboxes[0].props.x:"},
-		"sandboxes: [{name: a, labels: {x: {}}}]":  {"sandboxes[0].labels.x: expected a text, found a mapping"},
-		"sandboxes: [{name: &a b}]":                {"sandboxes[0].name: expected a text, found an anchor, alias or tag"},
-		"state: !!str x":                           {"state: expected a text, found an anchor, alias or tag"},
-		"state: a\n---\nstate: b":                  {"x.yaml:3:1: a second document"},
-		"\tstate: a":                               {"x.yaml:1:6: tab character"},
-		"stat: a\ncontrl: b\naudit: c":             {"1:1: stat:", "2:1: contrl:", "3:8: audit:"},
+		"state: [a":                                         {"x.yaml:1:"},
+		"stat: /x":                                          {"x.yaml:1:1: stat: there is no such key (did you mean state?); known here are state, control,"},
+		"- a":                                               {"x.yaml:1:1: expected a mapping, found a list"},
+		"just text":                                         {"expected a mapping, found a text"},
+		"state: {a: b}":                                     {"x.yaml:1:8: state: expected a text, found a mapping"},
+		"state:":                                            {"state: expected a text, found nothing"},
+		"state: a\nstate: b":                                {"2:1"},
+		"control: /x":                                       {"1:10: control: expected a mapping, found a text"},
+		"control: {sock: /x}":                               {"control.sock: there is no such key"},
+		"control: {users: 5}":                               {"control.users: expected a list, found a number"},
+		"control: {users: [root]}":                          {"control.users[0]: expected a whole number that is not negative, such as 1000, found a text"},
+		"control: {users: [-1]}":                            {"control.users[0]: expected a whole number"},
+		"audit: {segment: large}":                           {"audit.segment: expected a size with its unit, such as 64MiB, found a text"},
+		"audit: {segment: 0}":                               {"audit.segment: expected a size"},
+		"audit: {segment: 9999999999999GiB}":                {"audit.segment: expected a size"},
+		"drain_timeout: 10":                                 {"drain_timeout: expected a duration with its unit, such as 30s, found a number"},
+		"drain_timeout: -1s":                                {"drain_timeout: expected a duration"},
+		"policies: {web: x}":                                {"policies: expected a list, found a mapping"},
+		"policies:\n  - dir: x":                             {"x.yaml:2:5: policies[0]: name is missing: name that sandboxes use"},
+		"policies:\n  - name: x":                            {"policies[0]: dir is missing"},
+		"credentials:\n  - nam: x\n    bind: y":             {"2:5: credentials[0].nam: there is no such key (did you mean name?)", "credentials[0]: name is missing", "source is missing"},
+		"default_policy: web":                               {"default_policy: expected a list"},
+		"network: {allow_private: [{a: b}]}":                {"network.allow_private[0]: expected a text, found a mapping"},
+		"network: {resolve: [a]}":                           {"network.resolve: expected a mapping, found a list"},
+		"network: {resolve: {a: [b]}}":                      {"network.resolve.a: expected a text, found a list"},
+		"sandboxes: [{name: a, props: [x]}]":                {"sandboxes[0].props: expected a mapping, found a list"},
+		"sandboxes: [{name: a, props: {x: .inf}}]":          {"sandboxes[0].props.x:"},
+		"sandboxes: [{name: a, labels: {x: {}}}]":           {"sandboxes[0].labels.x: expected a text, found a mapping"},
+		"sandboxes: [{name: a, bindings: [x]}]":             {"sandboxes[0].bindings: expected a mapping, found a list"},
+		"sandboxes: [{name: a, bindings: {x: [y]}}]":        {"sandboxes[0].bindings.x: expected a text or a mapping, found a list"},
+		"sandboxes: [{name: a, bindings: {x: {too: y}}}]":   {"bindings.x.too: there is no such key (did you mean to?)", "bindings.x: to is missing"},
+		"sandboxes: [{name: a, bindings: {x: {\"-\": y}}}]": {"bindings.x.-: there is no such key"},
+		"sandboxes: [{name: a, bindings: {x: y, x: z}}]":    {"1:40"},
+		"sandboxes: [{name: a, bindings: {x: {tls: ca}}}]":  {"bindings.x.tls: expected a mapping, found a text"},
+		"sandboxes: [{name: &a b}]":                         {"sandboxes[0].name: expected a text, found an anchor, alias or tag"},
+		"state: !!str x":                                    {"state: expected a text, found an anchor, alias or tag"},
+		"state: a\n---\nstate: b":                           {"x.yaml:3:1: a second document"},
+		"\tstate: a":                                        {"x.yaml:1:6: tab character"},
+		"stat: a\ncontrl: b\naudit: c":                      {"1:1: stat:", "2:1: contrl:", "3:8: audit:"},
 	} {
 		_, err := Parse("x.yaml", []byte(text))
 		var ps *Problems

@@ -159,6 +159,8 @@ func (d *decoder) value(key string, n ast.Node, into reflect.Value) {
 			return
 		}
 		*v = Size{b, pos(n)}
+	case *[]Binding:
+		d.bindings(key, n, v)
 	case *[]Pair:
 		d.pairs(key, n, v)
 	case *Tree:
@@ -202,6 +204,9 @@ func (d *decoder) object(key string, n ast.Node, into reflect.Value) {
 	fields := map[string]int{}
 	for i := range t.NumField() {
 		name := t.Field(i).Tag.Get("yaml")
+		if name == "-" {
+			continue
+		}
 		known, fields[name] = append(known, name), i
 	}
 	seen := map[string]bool{}
@@ -248,6 +253,36 @@ func (d *decoder) pairs(key string, n ast.Node, into *[]Pair) {
 			*into = append(*into, Pair{Text{k, pos(e.Key)}, Text{v, pos(e.Value)}})
 		}
 		seen[k] = true
+	}
+}
+
+// bindings reads a mapping of names to texts or objects.
+func (d *decoder) bindings(key string, n ast.Node, into *[]Binding) {
+	es, ok := entries(n)
+	if !ok {
+		d.Add(pos(n), key, "expected a mapping, found %s", kind(n))
+		return
+	}
+	seen := map[string]bool{}
+	for _, e := range es {
+		name, ok := scalar(e.Key)
+		b := Binding{Name: Text{name, pos(e.Key)}}
+		to, short := scalar(e.Value)
+		_, long := entries(e.Value)
+		switch {
+		case !ok:
+			d.Add(pos(e.Key), key, "a key is a text, not %s", kind(e.Key))
+		case seen[name]:
+			d.Add(pos(e.Key), join(key, name), "the key stands twice")
+		case short && to != "":
+			b.To = Text{to, pos(e.Value)}
+		case long:
+			d.object(join(key, name), e.Value, reflect.ValueOf(&b).Elem())
+		default:
+			d.Add(pos(e.Value), join(key, name), "expected a text or a mapping, found %s", kind(e.Value))
+		}
+		*into = append(*into, b)
+		seen[name] = true
 	}
 }
 

@@ -29,6 +29,8 @@ func schemaOf(t reflect.Type) map[string]any {
 		return map[string]any{"type": []string{"string", "integer"}, "pattern": `^[0-9]+ ?([KMG]iB)?$`, "minimum": 1}
 	case reflect.TypeFor[[]Pair]():
 		return map[string]any{"type": "object", "additionalProperties": map[string]any{"type": []string{"string", "number", "boolean"}}}
+	case reflect.TypeFor[[]Binding]():
+		return map[string]any{"type": "object", "additionalProperties": map[string]any{"oneOf": []any{map[string]any{"type": "string"}, schemaOf(reflect.TypeFor[Binding]())}}}
 	case reflect.TypeFor[Tree]():
 		return map[string]any{"type": "object"}
 	}
@@ -38,6 +40,9 @@ func schemaOf(t reflect.Type) map[string]any {
 	props, need := map[string]any{}, []string{}
 	for i := range t.NumField() {
 		f := t.Field(i)
+		if f.Tag.Get("yaml") == "-" {
+			continue
+		}
 		p := schemaOf(f.Type)
 		p["description"] = f.Tag.Get("doc")
 		props[f.Tag.Get("yaml")] = p

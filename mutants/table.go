@@ -125,6 +125,9 @@ var mutants = []mutant{
 	{[]int{223}, "cmd/sallyport/doorway.go", "if !slices.Contains(c.DNSNames, d.name) {", "if d.name == \"\" {", e2e, "TestSidecarDoors"},
 	{[]int{224}, "cmd/sallyport/doorway.go", "if slices.ContainsFunc(a.door.tokens,", "if false && slices.ContainsFunc(a.door.tokens,", e2e, "TestWrongDoors"},
 	{[]int{225}, "proxy/door.go", "s.door == d && !s.still() {", "s.door == d && !s.still() && false {", "proxy", "TestDoorChanges"},
+	{[]int{229}, "proxy/pools.go", "k := x.bound.TLS.Key()", "k := \"\"", e2e, "TestBindingSettings"},
+	{[]int{229}, "sandbox/tls.go", "c.RootCAs = t.roots", "c.InsecureSkipVerify = true", e2e, "TestBindingSettings"},
+	{[]int{229}, "cmd/sallyport/run.go", "o.secretFiles = append(o.secretFiles, path)", "_ = path", e2e, "TestBindFlag"},
 
 	// Credentials.
 	{[]int{107}, "proxy/forward.go", "if x.grant != nil {\n\t\tif err := x.scrub(resp); err != nil {", "if false {\n\t\tif err := x.scrub(resp); err != nil {", e2e, "TestEchoes"},

@@ -42,6 +42,7 @@ type exchange struct {
 	fscheme  string // scheme towards the upstream
 	prefix   string // path prefix of a binding
 	binding  bool
+	bound    sandbox.Binding // what the target is, if it is a binding
 	grant    *credentials.Grant
 	stripped []string
 	dial     *dial
@@ -210,7 +211,7 @@ func (x *exchange) again(w *ward) *Refusal {
 	if ref := sealed(w.sb, binding); ref != nil {
 		return ref
 	}
-	if binding != x.binding || binding && b.Target != x.final {
+	if binding != x.binding || binding && !b.Same(x.bound) {
 		return refuse(http.StatusForbidden, "binding_changed", "this name leads elsewhere now")
 	}
 	d := w.policy.Decide(x.gate.ctx, &q)
@@ -229,7 +230,7 @@ func (x *exchange) place(sb *sandbox.Sandbox) error {
 	if ref := sealed(sb, ok); ref != nil {
 		return ref
 	}
-	x.binding, x.final, x.fscheme, x.prefix = ok, x.target, x.scheme, ""
+	x.binding, x.bound, x.final, x.fscheme, x.prefix = ok, b, x.target, x.scheme, ""
 	if ok {
 		if b.TargetScheme == "" {
 			return refuse(http.StatusForbidden, "binding_raw", "this name stands for a raw connection, not for HTTP")

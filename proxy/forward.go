@@ -30,17 +30,14 @@ func (x *exchange) equip() error {
 		x.r.Header.Set(h.Name, h.Value)
 	}
 	t := credentials.Target{Addr: x.final, Scheme: x.fscheme}
-	if len(x.decision.Credentials) == 0 {
+	names := x.credentials()
+	if len(names) == 0 {
 		x.stripped = x.srv.cfg.Credentials.Strip(t, x.r.Header, x.r.URL)
 		if g := x.srv.cfg.Credentials.Watch(t); g != nil {
 			g.PrepareRequest(x.r.Header)
 			x.grant = g
 		}
 		return nil
-	}
-	names := make([]string, 0, len(x.decision.Credentials))
-	for _, c := range x.decision.Credentials {
-		names = append(names, c.Name)
 	}
 	g, err := x.srv.cfg.Credentials.Grant(x.r.Context(), t, names)
 	if err != nil {
@@ -54,11 +51,26 @@ func (x *exchange) equip() error {
 	return nil
 }
 
+// credentials are those that policy asks for, and that of the binding.
+func (x *exchange) credentials() []string {
+	names := make([]string, 0, len(x.decision.Credentials)+1)
+	for _, c := range x.decision.Credentials {
+		names = append(names, c.Name)
+	}
+	if n := x.bound.Credential; n != "" && !slices.Contains(names, n) {
+		names = append(names, n)
+	}
+	return names
+}
+
 // outgoing is the request as the upstream will see it.
 func (x *exchange) outgoing(ctx context.Context) *http.Request {
 	out := x.r.WithContext(ctx) // with the header of x.r, which is this exchange's own
 	out.URL = upstreamURL(x.fscheme, x.final, x.prefix+x.facts.PathRaw, x.r.URL)
 	out.Host = x.final.Authority(x.fscheme)
+	if x.bound.AsInside {
+		out.Host = x.target.Authority(x.scheme)
+	}
 	out.RequestURI = ""
 	out.Close = false
 	out.Header.Del("Expect") // answered here: the body follows at once (hostile 63)
@@ -96,7 +108,7 @@ func (x *exchange) roundTrip(req *http.Request) *http.Response {
 	if l := x.decision.Limits.RequestBytes; l > 0 && req.ContentLength > l {
 		return x.answer(errRequestTooLarge)
 	}
-	resp, err := x.gate.pools.Load().of(x.binding).RoundTrip(req)
+	resp, err := x.gate.pools.Load().of(x).RoundTrip(req)
 	x.w.noMoreHints()
 	if err == nil && (resp.StatusCode < 200 || resp.StatusCode > 599) {
 		_ = resp.Body.Close()

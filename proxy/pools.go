@@ -12,14 +12,17 @@ import (
 	"sallyport/dest"
 	"sallyport/policy"
 	"sallyport/proxy/h1"
+	"sallyport/sandbox"
 )
 
 // pools are the upstream connections of one sandbox: no other uses them, and
-// those that a binding opened serve bindings only, since a pool knows a
-// connection by its name and port alone.
+// those that a binding opened serve bindings with the same TLS settings only,
+// since a pool knows a connection by its name and port alone.
 type pools struct {
-	gate        *Gate
-	open, bound *http.Transport
+	gate  *Gate
+	keep  bool // connections are used again: nobody asks about addresses
+	open  *http.Transport
+	bound map[string]*http.Transport // by the settings; filled under mu
 
 	mu  sync.Mutex
 	tls map[*tls.Conn]*audit.TLS // what is said of connections, which does not change
@@ -44,28 +47,38 @@ func (p *pools) tlsOf(c *tls.Conn) *audit.TLS {
 }
 
 func newPools(g *Gate, pol Decider) *pools {
-	p := &pools{gate: g, tls: map[*tls.Conn]*audit.TLS{}}
-	p.open, p.bound = p.transport(pol), p.transport(pol)
+	p := &pools{gate: g, keep: !pol.Has(policy.Dial), bound: map[string]*http.Transport{}, tls: map[*tls.Conn]*audit.TLS{}}
+	p.open = p.transport(nil)
 	return p
 }
 
-func (p *pools) of(binding bool) *http.Transport {
-	if binding {
-		return p.bound
+// of is the pool of a request.
+func (p *pools) of(x *exchange) *http.Transport {
+	if !x.binding {
+		return p.open
 	}
-	return p.open
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k := x.bound.TLS.Key()
+	t := p.bound[k]
+	if t == nil {
+		t = p.transport(x.bound.TLS)
+		p.bound[k] = t
+	}
+	return t
 }
 
-func (p *pools) transport(pol Decider) *http.Transport {
+func (p *pools) transport(settings *sandbox.TLS) *http.Transport {
 	s := p.gate.srv
-	sessions := tls.NewLRUClientSessionCache(256)
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.cfg.UpstreamRoots, NextProtos: []string{"h2", "http/1.1"}, ClientSessionCache: tls.NewLRUClientSessionCache(256)}
+	settings.Apply(cfg)
 	return &http.Transport{
 		Proxy:                  nil, // never the environment's: it could be ourselves
 		DialContext:            p.dialPlain,
-		DialTLSContext:         p.dialTLS(&tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.cfg.UpstreamRoots, NextProtos: []string{"h2", "http/1.1"}, ClientSessionCache: sessions}),
+		DialTLSContext:         p.dialTLS(cfg),
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true,
-		DisableKeepAlives:      pol.Has(policy.Dial), // each request asks about its addresses
+		DisableKeepAlives:      !p.keep, // each request asks about its addresses
 		MaxIdleConns:           1024,
 		MaxIdleConnsPerHost:    256,
 		IdleConnTimeout:        75 * time.Second,
@@ -96,7 +109,9 @@ func (p *pools) dialTLS(base *tls.Config) func(context.Context, string, string) 
 			return nil, err
 		}
 		cfg := base.Clone()
-		cfg.ServerName = a.Host().String()
+		if cfg.ServerName == "" {
+			cfg.ServerName = a.Host().String()
+		}
 		tc, err := dialFrom(ctx).handshake(ctx, c, cfg)
 		if err != nil {
 			return nil, err
@@ -122,5 +137,9 @@ func (p *pools) dial(ctx context.Context, address string) (net.Conn, error) {
 
 func (p *pools) close() {
 	p.open.CloseIdleConnections()
-	p.bound.CloseIdleConnections()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, t := range p.bound {
+		t.CloseIdleConnections()
+	}
 }

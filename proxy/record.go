@@ -123,8 +123,10 @@ func (x *exchange) record() error {
 	if x.would != "" {
 		ev.Decision.Would, ev.Decision.Action = x.would, "observed"
 	}
-	for _, c := range x.decision.Credentials {
-		ev.Credential = append(ev.Credential, audit.CredentialUse{Name: c.Name})
+	if x.decision.Respond == nil {
+		for _, n := range x.credentials() {
+			ev.Credential = append(ev.Credential, audit.CredentialUse{Name: n})
+		}
 	}
 	if x.binding {
 		ev.Server = &audit.Server{Binding: x.target.String()}

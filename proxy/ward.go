@@ -90,7 +90,9 @@ func (l *live) look(w *ward) {
 // it. What is under way and would be refused now is cut before Update returns;
 // what was asked before, and would be allowed, goes on.
 func (g *Gate) Update(sb *sandbox.Sandbox, pol Decider) {
-	if g.ward.Load().policy != pol { // connections of another policy are not reused: it may have asked about their addresses
+	// Connections of another policy are not used again: it may have asked about their
+	// addresses. Nor are those of bindings that lead elsewhere now.
+	if w := g.ward.Load(); w.policy != pol || !sandbox.SameBindings(w.sb.Bindings, sb.Bindings) {
 		g.pools.Swap(newPools(g, pol)).close()
 	}
 	g.ward.Store(&ward{sb, pol})

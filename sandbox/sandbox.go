@@ -2,6 +2,7 @@
 package sandbox
 
 import (
+	"slices"
 	"time"
 
 	"sallyport/dest"
@@ -46,7 +47,20 @@ type Binding struct {
 	Target       dest.Addr // where it leads; may be an address that is not public
 	TargetScheme string    // "http", "https", or "" for raw TCP
 	PathPrefix   string    // put before the path of an HTTP request; "" or "/x" without a slash at the end
+	Credential   string    // put on every request of it, whatever policy asks for; "" is none
+	AsInside     bool      // the target's Host is the name inside
+	TLS          *TLS
 }
+
+// Same reports whether two say the same.
+func (b Binding) Same(o Binding) bool {
+	same := b.TLS.Key() == o.TLS.Key()
+	b.TLS, o.TLS = nil, nil
+	return same && b == o
+}
+
+// SameBindings reports whether two lists say the same.
+func SameBindings(a, b []Binding) bool { return slices.EqualFunc(a, b, Binding.Same) }
 
 // A Sandbox is one tenant of the gate. Values that registries hand out are
 // copies: they may be read from any goroutine and are not to be changed.

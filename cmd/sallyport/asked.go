@@ -21,12 +21,12 @@ func (a *asked) flags(cmd *cobra.Command) {
 	fl.StringVar(&a.mode, "mode", "", "`MODE` enforce, observe or sealed")
 	fl.StringArrayVar(&a.label, "label", nil, "give the sandbox a label `KEY=VALUE` (repeatable)")
 	fl.StringArrayVar(&a.prop, "prop", nil, "give the sandbox a property `KEY=VALUE`; VALUE may be JSON (repeatable)")
-	fl.StringArrayVar(&a.bind, "bind", nil, "make a name that exists only inside: `NAME=URL` or NAME:PORT=HOST:PORT (repeatable)")
+	fl.StringArrayVar(&a.bind, "bind", nil, "make a name that exists only inside: `NAME=URL[,credential=NAME][,ca=FILE][,server_name=NAME][,host=inside]`\nor NAME:PORT=HOST:PORT (repeatable)")
 }
 
 // create is what the sidecar is asked for.
 func (a *asked) create(way sandbox.Way) (c admin.Create, err error) {
-	c = admin.Create{Name: a.name, Way: string(way), Policy: a.policy, Mode: a.mode, Bindings: map[string]string{}}
+	c = admin.Create{Name: a.name, Way: string(way), Policy: a.policy, Mode: a.mode}
 	if a.name == "" {
 		return c, errors.New("what is the sandbox called? Say --name NAME")
 	}
@@ -36,13 +36,14 @@ func (a *asked) create(way sandbox.Way) (c admin.Create, err error) {
 	if c.Props, err = parseProps(a.prop); err != nil {
 		return c, err
 	}
+	var bound []sandbox.Binding
 	for _, s := range a.bind {
-		b, err := parseBinding(s)
+		b, _, err := parseBindFlag(s)
 		if err != nil {
 			return c, err
 		}
-		name, target := bindingText(b)
-		c.Bindings[name] = target
+		bound = append(bound, b)
 	}
-	return c, nil
+	c.Bindings, err = saidBindings(bound)
+	return c, err
 }

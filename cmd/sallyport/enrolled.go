@@ -90,14 +90,11 @@ func (o *runOptions) tell() func(string) {
 
 // create is what the sidecar is asked for.
 func (o *runOptions) create() admin.Create {
-	c := admin.Create{Name: o.name, Labels: o.labels, Props: o.props, Policy: o.policies, Mode: string(o.mode), Bindings: map[string]string{}}
+	c := admin.Create{Name: o.name, Labels: o.labels, Props: o.props, Policy: o.policies, Mode: string(o.mode)}
 	if c.Name == "" {
 		c.Name = fmt.Sprintf("run-%s", time.Now().UTC().Format("20060102T150405.000000"))
 	}
-	for _, b := range o.grants.bind {
-		name, target := bindingText(b)
-		c.Bindings[name] = target
-	}
+	c.Bindings, _ = saidBindings(o.grants.bind) // which were looked at when they were read
 	return c
 }
 

@@ -30,6 +30,7 @@ type plan struct {
 	def          []string
 	store        *credentials.Store
 	names        []string // of credentials
+	credentialed []credentials.Binding
 	roots        *x509.CertPool
 	trusted      string // digests of what roots are beside the system's
 	allowPrivate []netip.Prefix
@@ -173,7 +174,7 @@ func (p *plan) credentials(ctx context.Context, bad *config.Problems, rel func(s
 		}
 		bad.Add(at, "credentials", "%v", err)
 	}
-	p.store = store
+	p.store, p.credentialed = store, bindings
 }
 
 func (p *plan) network(bad *config.Problems, rel func(string) string) {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"sallyport/admin"
 	"sallyport/config"
 	"sallyport/sandbox"
 )
@@ -40,21 +41,19 @@ func (p *plan) sandbox(bad *config.Problems, i int, rel func(string) string) {
 			bad.Add(c.Name.Pos, key+".name", "there are two sandboxes %q", c.Name.S)
 		}
 	}
-	labels, bindings := map[string]string{}, map[string]string{}
+	labels := map[string]string{}
 	for _, kv := range c.Labels {
 		labels[kv.Key.S] = kv.Value.S
 	}
-	for _, kv := range c.Bindings {
-		bindings[kv.Key.S] = kv.Value.S
-	}
+	bindings := p.bound(bad, key, c.Bindings, rel)
 	out.door = p.doorway(bad, key, c.Explicit, rel)
 	named := p.named(bad, key+".policy", c.Policy)
-	sb, err := p.describe(c.Name.S, labels, c.Props.V, named, c.Mode.S, bindings)
+	sb, err := p.describe(c.Name.S, labels, c.Props.V, named, c.Mode.S, nil)
 	if err != nil {
 		bad.Add(c.Name.Pos, key, "%v", err)
 		return
 	}
-	sb.Identity.Way = p.wayOf(bad, key, c)
+	sb.Bindings, sb.Identity.Way = bindings, p.wayOf(bad, key, c)
 	out.Sandbox, out.usual = *sb, len(c.Policy) == 0
 	p.sandboxes = append(p.sandboxes, out)
 }
@@ -88,7 +87,7 @@ func (p *plan) wayOf(bad *config.Problems, key string, c config.Sandbox) sandbox
 }
 
 // describe makes a sandbox of what was said of it, or says what is wrong.
-func (p *plan) describe(name string, labels map[string]string, props map[string]any, named []string, mode string, bindings map[string]string) (*sandbox.Sandbox, error) {
+func (p *plan) describe(name string, labels map[string]string, props map[string]any, named []string, mode string, bindings map[string]admin.Binding) (*sandbox.Sandbox, error) {
 	sb := &sandbox.Sandbox{Name: name, Labels: labels, Props: props, Policy: named, Mode: sandbox.Mode(mode)}
 	var errs []error
 	if len(name) == 0 || len(name) > 128 || !plainName(name) {
@@ -105,14 +104,8 @@ func (p *plan) describe(name string, labels map[string]string, props map[string]
 	if len(sb.Policy) == 0 {
 		sb.Policy = p.def
 	}
-	for k, v := range bindings {
-		b, err := parseBinding(k + "=" + v)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		sb.Bindings = append(sb.Bindings, b)
-	}
+	bound, wrong := p.described(bindings)
+	sb.Bindings, errs = bound, append(errs, wrong...)
 	for _, n := range sb.Policy {
 		pol := p.policies[n]
 		if pol == nil {
@@ -141,8 +134,8 @@ func plainName(s string) bool {
 func (x *planned) same(y *planned) bool {
 	a, b := *x, *y
 	a.pos, b.pos = config.Pos{}, config.Pos{}
-	a.door, b.door = doorway{}, doorway{}
-	return reflect.DeepEqual(a, b) && x.door.is(&y.door)
+	a.door, b.door, a.Bindings, b.Bindings = doorway{}, doorway{}, nil, nil
+	return reflect.DeepEqual(a, b) && x.door.is(&y.door) && sandbox.SameBindings(x.Bindings, y.Bindings)
 }
 
 // way is how it comes in: when that changes it is another.

@@ -98,7 +98,7 @@ func (s *sidecar) replan(ctx context.Context, file string, old *plan) (*plan, er
 		if t.usual {
 			named = p.def
 		}
-		if _, err := p.describe(sb.Name, sb.Labels, sb.Props, named, string(sb.Mode), nil); err != nil {
+		if _, err := p.describe(sb.Name, sb.Labels, sb.Props, named, string(sb.Mode), tell(sb).Bindings); err != nil {
 			return nil, fmt.Errorf("sandbox %s: %w", sb.Name, err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -108,7 +109,7 @@ be executed, 127 it was not found, 128+n it was ended by signal n.`,
 	fl.StringArrayVar(&f.allowPrivate, "allow-private", nil, "let names lead to addresses in `CIDR` that are not public (repeatable)")
 	fl.StringVar(&f.policy, "policy", "", "decide with the Rego in `DIR` instead of the flags above")
 	fl.StringArrayVar(&f.credential, "credential", nil, "put a secret on requests: `NAME=SOURCE@https://HOST[:PORT][,as=bearer|basic:USER|header:NAME|query:NAME]`;\nSOURCE is env:VARIABLE or file:PATH (repeatable)")
-	fl.StringArrayVar(&f.bind, "bind", nil, "make a name that exists only inside: `NAME=URL` or NAME:PORT=HOST:PORT (repeatable)")
+	fl.StringArrayVar(&f.bind, "bind", nil, "make a name that exists only inside: `NAME=URL[,credential=NAME][,ca=FILE][,server_name=NAME]\n[,cert=FILE,key=FILE][,host=inside]` or NAME:PORT=HOST:PORT (repeatable)")
 	fl.StringArrayVar(&f.label, "label", nil, "give the sandbox a label `KEY=VALUE` that the policy sees (repeatable)")
 	fl.StringArrayVar(&f.prop, "prop", nil, "give the sandbox a property `KEY=VALUE`; VALUE may be JSON (repeatable)")
 	fl.StringArrayVar(&f.env, "env", nil, "hand in a variable `NAME[=VALUE]` (repeatable)")
@@ -157,12 +158,17 @@ func (f *runFlags) parse(argv []string) (*runOptions, error) {
 		}
 	}
 	for _, s := range f.bind {
-		b, err := parseBinding(s)
+		b, key, err := parseBindFlag(s)
 		if err == nil && slices.ContainsFunc(o.grants.bind, func(x sandbox.Binding) bool { return x.Host == b.Host && x.Port == b.Port }) {
 			err = fmt.Errorf("--bind %q: the name is bound already", s)
 		}
 		if add(err) {
 			o.grants.bind = append(o.grants.bind, b)
+			if key != "" { // not shown inside
+				path, err := filepath.Abs(key)
+				add(err)
+				o.secretFiles = append(o.secretFiles, path)
+			}
 		}
 	}
 	for _, s := range f.allowPrivate {
@@ -214,7 +220,12 @@ func (f *runFlags) parse(argv []string) (*runOptions, error) {
 			slices.Sort(foreign)
 			add(fmt.Errorf("%s: with --sidecar that is said in the sidecar's configuration", strings.Join(foreign, ", ")))
 		}
+		_, err := saidBindings(o.grants.bind)
+		add(err)
 		return o, errors.Join(errs...)
+	}
+	for _, b := range o.grants.bind {
+		add(covered(b, o.credentials))
 	}
 	if f.policy != "" && (len(f.allow) > 0 || len(f.tcp) > 0) {
 		add(errors.New("--allow and --tcp add to the default policy; with --policy say it in Rego"))

@@ -15,10 +15,10 @@ func tell(sb *sandbox.Sandbox) admin.Sandbox {
 	out := admin.Sandbox{ID: sb.ID, Name: sb.Name, Labels: sb.Labels, Props: sb.Props, Policy: sb.Policy, Mode: string(sb.Mode), State: stateOf(sb), Way: string(sb.Identity.Way), Created: sb.Created}
 	for _, b := range sb.Bindings {
 		if out.Bindings == nil {
-			out.Bindings = map[string]string{}
+			out.Bindings = map[string]admin.Binding{}
 		}
-		name, target := bindingText(b)
-		out.Bindings[name] = target
+		name, said := bindingSaid(b)
+		out.Bindings[name] = said
 	}
 	return out
 }
