@@ -206,7 +206,7 @@ func TestThreats(t *testing.T) {
 		}
 		rows++
 		names := codePattern.FindAllStringSubmatch(line, -1)
-		if len(names) == 0 && !strings.Contains(line, "not yet:") {
+		if len(names) == 0 && !strings.Contains(line, "not yet:") && !strings.Contains(line, "no test:") {
 			t.Errorf("no test and no reason: %s", strings.TrimSpace(line))
 		}
 		for _, m := range names {

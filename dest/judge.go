@@ -12,6 +12,7 @@ type Class string
 // Public is the class of ordinary addresses of the Internet, Metadata that of a
 // cloud's metadata services, Embedded that of an IPv6 address that only carries
 // an IPv4 one. Unallocated is IPv6 that nobody was given; Invalid is no address.
+// Own is what this machine itself is called, which Judge does not know.
 // The other classes are those of the registries under iana/.
 const (
 	Public      Class = "public"
@@ -19,6 +20,7 @@ const (
 	Embedded    Class = "embedded_ipv4"
 	Unallocated Class = "unallocated"
 	Invalid     Class = "invalid"
+	Own         Class = "own"
 )
 
 // A Verdict is what is said of an address. The zero Verdict refuses.

@@ -129,6 +129,19 @@ var mutants = []mutant{
 	{[]int{229}, "sandbox/tls.go", "c.RootCAs = t.roots", "c.InsecureSkipVerify = true", e2e, "TestBindingSettings"},
 	{[]int{229}, "cmd/sallyport/run.go", "o.secretFiles = append(o.secretFiles, path)", "_ = path", e2e, "TestBindFlag"},
 
+	{[]int{99}, "proxy/canon/header.go", "if strings.Contains(k, \"_\") {", "if false {", e2e, "TestIdentityIsTheSocket"},
+	{[]int{102}, "proxy/home.go", "if l.at.Port() != to.Port() {", "if l.at.Port() != 0 {", "proxy", "TestLoops"},
+	{[]int{102, 235}, "proxy/loop.go", "if m.made(name) {", "if m.made(name) && false {", "proxy", "TestLoops"},
+	{[]int{235}, "proxy/loop.go", "return binary.BigEndian.Uint64(b[8:]) == 0", "return true", "proxy", "TestVia"},
+	{[]int{235}, "proxy/loop.go", "len(others) > maxHops {", "len(others) > 99 {", "proxy", "TestVia"},
+	{[]int{236}, "proxy/gate.go", "defer g.srv.homes.add(l, false)()", "", "proxy", "TestLoopsOfTunnels"},
+	{[]int{236}, "proxy/dial.go", "if s.homes.returned(d.flow.raw) {", "if false {", "proxy", "TestLoopsOfTunnels"},
+	{[]int{103}, "proxy/own.go", "case unix.RTN_LOCAL, unix.RTN_BROADCAST, unix.RTN_ANYCAST:", "case unix.RTN_BROADCAST, unix.RTN_ANYCAST:", e2e, "TestTheHostIsNotReached"},
+	{[]int{103, 237}, "proxy/dial.go", "reached = v.Embedded", "_ = v", "proxy", "TestOwnAddressesAreShut"},
+	{[]int{104}, "proxy/pools.go", "Proxy:                  nil,", "Proxy:                  http.ProxyFromEnvironment,", e2e, "TestNoProxyBeforeUs"},
+	{[]int{106}, "proxy/failures.go", "if f.left < 1 {", "if f.left < -1e9 {", "proxy", "TestFailuresAreBounded"},
+	{[]int{106}, "proxy/exchange.go", "would, ref := x.ward.verdict(x.decision)", "_, _ = x.srv.resolve(x.r.Context(), x.final.Host(), x.binding)\n\twould, ref := x.ward.verdict(x.decision)", "proxy", "TestErrorsAreUniform"},
+
 	// Credentials.
 	{[]int{107}, "proxy/forward.go", "if x.grant != nil {\n\t\tif err := x.scrub(resp); err != nil {", "if false {\n\t\tif err := x.scrub(resp); err != nil {", e2e, "TestEchoes"},
 	{[]int{108}, "credentials/scrub.go", "for i := len(codings) - 1; i >= 0 && body != http.NoBody; i-- {", "for i := -1; i >= 0 && body != http.NoBody; i-- {", "credentials", "TestScrubBody"},

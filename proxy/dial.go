@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -31,6 +32,7 @@ const (
 // A dial is one exchange's way to its upstream, and what was seen on it.
 type dial struct {
 	gate    *Gate
+	flow    *flow
 	binding bool
 	x       *exchange // nil for a tunnel
 
@@ -56,16 +58,25 @@ func dialFrom(ctx context.Context) *dial {
 // dials an address that was judged.
 func (d *dial) dial(ctx context.Context, to dest.Addr, q *policy.Question) (net.Conn, error) {
 	s := d.gate.srv
+	if s.homes.returned(d.flow.raw) {
+		return nil, refuse(http.StatusLoopDetected, "loop_detected", "this connection came out of this sallyport").closing()
+	}
+	if !d.binding {
+		if ref := d.gate.failed.begin(to); ref != nil {
+			return nil, ref
+		}
+	}
 	addrs, err := s.resolve(ctx, to.Host(), d.binding)
 	if err != nil {
 		return nil, err
 	}
-	allowed := s.cfg.AllowPrivate
 	var bad *audit.Judged
 	judged := make([]audit.Judged, 0, len(addrs))
 	for _, a := range addrs {
-		v := dest.Judge(a, allowed)
-		j := audit.Judged{Address: a, Class: string(v.Class), OK: v.OK || d.binding}
+		j, err := s.judge(a, d.binding)
+		if err != nil {
+			return nil, err
+		}
 		judged = append(judged, j)
 		if !j.OK && bad == nil {
 			bad = &judged[len(judged)-1]
@@ -86,7 +97,38 @@ func (d *dial) dial(ctx context.Context, to dest.Addr, q *policy.Question) (net.
 			return nil, ref
 		}
 	}
-	return d.connect(ctx, addrs, to.Port())
+	for _, a := range addrs {
+		if ref := s.homes.refuses(netip.AddrPortFrom(a, to.Port())); ref != nil {
+			return nil, ref
+		}
+	}
+	c, err := d.connect(ctx, addrs, to.Port())
+	if err != nil {
+		return nil, err
+	}
+	d.gate.failed.answered(to)
+	return s.homes.leave(c), nil
+}
+
+// judge says what kind of address it is and whether it is dialled. What is this
+// machine's is as private as what is private: it is reached by a binding, or by a
+// prefix that was opened (hostile 103).
+func (s *Server) judge(a netip.Addr, binding bool) (audit.Judged, error) {
+	v := dest.Judge(a, s.cfg.AllowPrivate)
+	if v.OK && !binding {
+		reached := a
+		if v.Embedded.IsValid() {
+			reached = v.Embedded
+		}
+		own, err := s.cfg.Own(reached)
+		if err != nil {
+			return audit.Judged{}, refuse(http.StatusForbidden, "address_denied", "the destination's address is not one that sandboxes may reach").because(fmt.Errorf("is %s this machine's own: %w", reached, err))
+		}
+		if own && !slices.ContainsFunc(s.cfg.AllowPrivate, func(p netip.Prefix) bool { return p.Contains(reached) }) {
+			v.Class, v.OK = dest.Own, false
+		}
+	}
+	return audit.Judged{Address: a, Class: string(v.Class), OK: v.OK || binding}, nil
 }
 
 // again reports whether the addresses that were reached would be refused in

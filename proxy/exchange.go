@@ -34,6 +34,7 @@ type exchange struct {
 	facts   *policy.RequestFacts
 	body    *requestBody
 	upgrade bool
+	via     []string // other sallyports that the request came through
 
 	id       string // of the decision record
 	decision *policy.Decision
@@ -250,7 +251,7 @@ func sealed(sb *sandbox.Sandbox, binding bool) *Refusal {
 
 // send forwards through goproxy's chain, which calls roundTrip.
 func (x *exchange) send() error {
-	x.dial = &dial{gate: x.gate, binding: x.binding, x: x}
+	x.dial = &dial{gate: x.gate, flow: x.flow, binding: x.binding, x: x}
 	ctx, cut := context.WithCancelCause(x.r.Context())
 	defer cut(nil)
 	x.cause = ctx

@@ -77,6 +77,7 @@ func (x *exchange) outgoing(ctx context.Context) *http.Request {
 	if _, ok := out.Header["User-Agent"]; !ok {
 		out.Header["User-Agent"] = nil // none is invented
 	}
+	out.Header["Via"] = []string{x.viaField()}
 	out.Trailer = nil
 	out.Body = http.NoBody
 	if x.body != nil {

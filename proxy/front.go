@@ -36,6 +36,11 @@ func (x *exchange) front() error {
 	if err := x.path(); err != nil {
 		return err
 	}
+	others, ref := x.srv.marks.passed(r.Header["Via"])
+	if ref != nil {
+		return ref
+	}
+	x.via = others
 	if err := canon.StripRequest(r.Header); err != nil {
 		return err
 	}

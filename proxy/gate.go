@@ -36,6 +36,7 @@ type Gate struct {
 	pools  atomic.Pointer[pools]
 	slots  chan struct{}
 	floods *floods
+	failed *failures
 	active atomic.Int64 // requests under way
 
 	ctx    context.Context
@@ -59,6 +60,7 @@ func (s *Server) Open(sb *sandbox.Sandbox, pol Decider, names Names) *Gate {
 		budget: leaf.NewBudget(),
 		tls:    newTLSServer(),
 		slots:  make(chan struct{}, s.cfg.MaxConns),
+		failed: newFailures(),
 		flows:  map[*flow]struct{}{},
 		live:   map[*live]struct{}{},
 	}
@@ -108,6 +110,7 @@ func (g *Gate) accept(l net.Listener, serve func(net.Conn)) error {
 	g.listeners = append(g.listeners, l)
 	g.mu.Unlock()
 	defer g.forget(l)
+	defer g.srv.homes.add(l, false)()
 	for delay := time.Duration(0); ; {
 		c, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.EINVAL) || g.ctx.Err() != nil { // closed, or shut down

@@ -82,6 +82,9 @@ type Config struct {
 	MaxConns int
 	// MaxRequests bounds the requests of one sandbox that are under way; 0 means 1024.
 	MaxRequests int
+	// Own reports whether an address is this machine's: such a one is as shut as a
+	// private one. nil asks the kernel.
+	Own func(netip.Addr) (bool, error)
 }
 
 // A Server is one proxy for many sandboxes: Open makes the gate of each.
@@ -91,6 +94,9 @@ type Server struct {
 	outer   *http.Server // requests to the explicit proxy
 	in, out *handoff
 	forward http.Handler // goproxy
+	marks   *marks
+	homes   *homes
+	close   func()
 
 	mu    sync.Mutex
 	gates map[*Gate]struct{}
@@ -114,7 +120,19 @@ func New(cfg Config) (*Server, error) {
 	if cfg.MaxRequests == 0 {
 		cfg.MaxRequests = 1024
 	}
-	s := &Server{cfg: cfg, in: newHandoff(), out: newHandoff(), gates: map[*Gate]struct{}{}}
+	stop := func() {}
+	if cfg.Own == nil {
+		own, err := newOwnAddresses()
+		if err != nil {
+			return nil, err
+		}
+		cfg.Own, stop = own.has, own.close
+	}
+	m, err := newMarks()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{marks: m, homes: newHomes(cfg.Own), close: stop, cfg: cfg, in: newHandoff(), out: newHandoff(), gates: map[*Gate]struct{}{}}
 	s.forward = newForwarder(s)
 	s.inner = s.httpServer(true)
 	s.outer = s.httpServer(false)
@@ -170,5 +188,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		g.Close()
 	}
 	s.wg.Wait()
+	s.close()
 	return err
 }

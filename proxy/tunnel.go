@@ -48,7 +48,7 @@ func (f *flow) tunnel(w *ward, q *policy.Question, d *policy.Decision, client ne
 	}
 	ctx, cut := context.WithCancelCause(g.ctx)
 	defer cut(nil)
-	dl := &dial{gate: g, binding: binding}
+	dl := &dial{gate: g, flow: f, binding: binding}
 	defer g.follow(&live{again: func(now *ward) *Refusal {
 		if ref := stillGranted(now, w, q, bound, d.Opaque); ref != nil {
 			return ref
