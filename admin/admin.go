@@ -18,6 +18,7 @@ type Sandbox struct {
 	State    string             `json:"state"` // active, paused, revoked
 	Way      string             `json:"way,omitempty"`
 	Bindings map[string]Binding `json:"bindings,omitempty"`
+	Limits   Limits             `json:"limits,omitzero"` // of its own
 	Created  time.Time          `json:"created"`
 }
 
@@ -37,6 +38,21 @@ type Create struct {
 	Policy   []string           `json:"policy,omitempty"`
 	Mode     string             `json:"mode,omitempty"`
 	Bindings map[string]Binding `json:"bindings,omitempty"`
+	Limits   Limits             `json:"limits,omitzero"`
+}
+
+// Limits bound what one sandbox does at once. What is zero is the sidecar's default.
+type Limits struct {
+	Connections int `json:"connections,omitempty"` // open at once
+	Requests    int `json:"requests,omitempty"`    // under way at once
+	Rate        int `json:"rate,omitempty"`        // begun in a second
+}
+
+// A LimitsPatch changes what is not nil; zero is the sidecar's default again.
+type LimitsPatch struct {
+	Connections *int `json:"connections,omitempty"`
+	Requests    *int `json:"requests,omitempty"`
+	Rate        *int `json:"rate,omitempty"`
 }
 
 // A Ticket is how a new sandbox's namespace is enrolled: one message on a socket
@@ -61,6 +77,7 @@ type Patch struct {
 	Policy []string           `json:"policy,omitempty"`
 	Mode   *string            `json:"mode,omitempty"`
 	State  *string            `json:"state,omitempty"` // a revoked sandbox stays revoked
+	Limits *LimitsPatch       `json:"limits,omitempty"`
 }
 
 // A Change is one of a sandbox, as watchers see it.
@@ -76,6 +93,7 @@ type Status struct {
 	Ready     bool      `json:"ready"`
 	Reasons   []string  `json:"reasons,omitempty"` // why it is not ready
 	Sandboxes int       `json:"sandboxes"`
+	Limits    Limits    `json:"limits"` // of a sandbox that has none of its own
 	Policies  []Policy  `json:"policies"`
 	// Credentials are named, never shown.
 	Credentials []string  `json:"credentials"`

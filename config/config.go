@@ -13,6 +13,7 @@ type File struct {
 	DefaultPolicy []Text       `yaml:"default_policy" doc:"policies of a sandbox that names none, outermost first"`
 	Credentials   []Credential `yaml:"credentials" doc:"secrets, and the one destination that may be sent each"`
 	Network       Network      `yaml:"network" doc:"how upstreams are reached"`
+	Limits        Limits       `yaml:"limits" doc:"what a sandbox may do at once that has no limits of its own"`
 	Sandboxes     []Sandbox    `yaml:"sandboxes" doc:"sandboxes that exist from the start"`
 	DrainTimeout  Duration     `yaml:"drain_timeout" doc:"how long a stop waits for what is under way"`
 }
@@ -59,6 +60,7 @@ type Sandbox struct {
 	Policy   []Text    `yaml:"policy" doc:"policies that decide for it, outermost first"`
 	Mode     Text      `yaml:"mode" doc:"enforce, observe or sealed"`
 	Bindings []Binding `yaml:"bindings" doc:"names that exist only inside: NAME: URL, NAME:PORT: HOST:PORT, or NAME: {to: …}"`
+	Limits   Limits    `yaml:"limits" doc:"what it may do at once; what is left out or 0 is the default"`
 	Explicit Explicit  `yaml:"explicit" doc:"a proxy that its clients are told of"`
 	Enrol    Enrol     `yaml:"enrol" doc:"how a namespace becomes its, without the control socket"`
 }
@@ -99,6 +101,13 @@ type Explicit struct {
 	ClientCert Text   `yaml:"client_cert" doc:"PEM file of the certificates of which a client has to hold one"`
 	ClientCA   Text   `yaml:"client_ca" doc:"PEM file of the CAs of which a client has to hold a certificate with client_name"`
 	ClientName Text   `yaml:"client_name" doc:"the DNS name or URI in that certificate, to the letter"`
+}
+
+// Limits bound what one sandbox does.
+type Limits struct {
+	Connections Number `yaml:"connections" doc:"connections that are open at once; the default is 4096"`
+	Requests    Number `yaml:"requests" doc:"requests that are under way at once; the default is 1024"`
+	Rate        Number `yaml:"rate" doc:"requests that are begun in a second; by default there is no limit"`
 }
 
 // A Pos is a place in the file; the zero Pos is no place.

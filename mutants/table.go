@@ -128,6 +128,9 @@ var mutants = []mutant{
 	{[]int{229}, "proxy/pools.go", "k := x.bound.TLS.Key()", "k := \"\"", e2e, "TestBindingSettings"},
 	{[]int{229}, "sandbox/tls.go", "c.RootCAs = t.roots", "c.InsecureSkipVerify = true", e2e, "TestBindingSettings"},
 	{[]int{229}, "cmd/sallyport/run.go", "o.secretFiles = append(o.secretFiles, path)", "_ = path", e2e, "TestBindFlag"},
+	{[]int{215}, "proxy/limits.go", "if !g.pace.take(l.Rate, time.Now()) {", "if !g.pace.take(l.Rate, time.Now()) && false {", "proxy", "TestLimitsOfOneSandbox"},
+	{[]int{215}, "proxy/limits.go", "if g.conns.Add(1) > int64(g.limits().Connections) {", "if g.conns.Add(1) > int64(g.srv.cfg.MaxConns) {", "proxy", "TestLimitsOfOneSandbox"},
+	{[]int{215}, "proxy/limits.go", "min(full, p.left+gone*full), now", "full, now", "proxy", "TestPaceProperty"},
 
 	{[]int{99}, "proxy/canon/header.go", "if strings.Contains(k, \"_\") {", "if false {", e2e, "TestIdentityIsTheSocket"},
 	{[]int{102}, "proxy/home.go", "if l.at.Port() != to.Port() {", "if l.at.Port() != 0 {", "proxy", "TestLoops"},
@@ -173,7 +176,7 @@ var mutants = []mutant{
 	{[]int{169}, "sandbox/netns/start.go", "|| within(s, dir) {", "{", e2e, "TestShownIsLittle"},
 
 	// Faults and the log.
-	{[]int{135}, "proxy/exchange.go", "if x.gate.active.Add(1) > int64(s.cfg.MaxRequests) {", "if x.gate.active.Add(1) < 0 {", "proxy", "TestRequestsAreBounded"},
+	{[]int{135}, "proxy/limits.go", "if g.active.Add(1) > int64(l.Requests) {", "if g.active.Add(1) < 0 {", "proxy", "TestRequestsAreBounded"},
 	{[]int{156}, "proxy/flood.go", "if f.kept[ev.Name] >= floodKinds {", "if len(f.seen) >= floodKinds {", "proxy", "TestFloodsAreApart"},
 	{[]int{147}, "proxy/exchange.go", "p := recover()\n", "var p any\n", "proxy", "TestPanic"},
 	{[]int{151}, "audit/writer.go", "l.seg.failed = true\n\tif n :=", "if n :=", "audit", "TestSyncFails"},

@@ -78,12 +78,12 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		x.connect()
 		return
 	}
-	if x.gate.active.Add(1) > int64(s.cfg.MaxRequests) {
-		x.gate.active.Add(-1)
-		x.refuse(refuse(http.StatusTooManyRequests, "too_many_requests", "this sandbox has too many requests under way"))
+	done, ref := x.gate.admit()
+	if ref != nil {
+		x.refuse(ref)
 		return
 	}
-	defer x.gate.active.Add(-1)
+	defer done()
 	if err := x.pass(); err != nil {
 		x.refuse(refusalOf(err))
 	}

@@ -50,7 +50,7 @@ func flowFrom(ctx context.Context) *flow {
 	return f
 }
 
-// newFlow registers a connection that holds one of the gate's slots.
+// newFlow registers a connection that the gate let enter.
 func (g *Gate) newFlow(c net.Conn, r route) *flow {
 	f := &flow{gate: g, id: audit.NewID(), raw: c, route: r}
 	g.mu.Lock()
@@ -70,7 +70,7 @@ func (f *flow) end() {
 		f.gate.mu.Lock()
 		delete(f.gate.flows, f)
 		f.gate.mu.Unlock()
-		<-f.gate.slots
+		f.gate.conns.Add(-1)
 	})
 }
 

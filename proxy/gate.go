@@ -34,10 +34,11 @@ type Gate struct {
 	budget *leaf.Budget
 	tls    *tlsServer
 	pools  atomic.Pointer[pools]
-	slots  chan struct{}
 	floods *floods
 	failed *failures
+	conns  atomic.Int64 // connections open
 	active atomic.Int64 // requests under way
+	pace   pace         // of requests
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -59,7 +60,6 @@ func (s *Server) Open(sb *sandbox.Sandbox, pol Decider, names Names) *Gate {
 		srv: s, names: names, ctx: ctx, cancel: cancel,
 		budget: leaf.NewBudget(),
 		tls:    newTLSServer(),
-		slots:  make(chan struct{}, s.cfg.MaxConns),
 		failed: newFailures(),
 		flows:  map[*flow]struct{}{},
 		live:   map[*live]struct{}{},
@@ -129,9 +129,7 @@ func (g *Gate) accept(l net.Listener, serve func(net.Conn)) error {
 		if t, ok := c.(*net.TCPConn); ok {
 			_ = t.SetLinger(-1) // it is inherited, and would make closing wait
 		}
-		select {
-		case g.slots <- struct{}{}:
-		default:
+		if !g.enter() {
 			g.refuseConn(c, addrPort(c.LocalAddr()), refuse(429, "too_many_connections", "this sandbox has too many connections open"))
 			continue
 		}

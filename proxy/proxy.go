@@ -60,6 +60,12 @@ type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
+// What a sandbox may have when nothing is said of it.
+const (
+	DefaultConns    = 4096
+	DefaultRequests = 1024
+)
+
 // A Config is what a Server needs. Audit, Credentials and Issuer are required.
 type Config struct {
 	Audit       Recorder
@@ -78,13 +84,15 @@ type Config struct {
 
 	// SniffTimeout bounds the wait for a connection's first bytes; 0 means 5 s.
 	SniffTimeout time.Duration
-	// MaxConns bounds the connections of one sandbox; 0 means 4096.
+	// MaxConns bounds the connections of one sandbox, unless it has limits of its own; 0 means 4096.
 	MaxConns int
 	// MaxRequests bounds the requests of one sandbox that are under way; 0 means 1024.
 	MaxRequests int
 	// Own reports whether an address is this machine's: such a one is as shut as a
 	// private one. nil asks the kernel.
 	Own func(netip.Addr) (bool, error)
+	// MaxRate bounds the requests that one sandbox begins in a second; 0 does not.
+	MaxRate int
 }
 
 // A Server is one proxy for many sandboxes: Open makes the gate of each.
@@ -115,10 +123,10 @@ func New(cfg Config) (*Server, error) {
 		cfg.SniffTimeout = 5 * time.Second
 	}
 	if cfg.MaxConns == 0 {
-		cfg.MaxConns = 4096
+		cfg.MaxConns = DefaultConns
 	}
 	if cfg.MaxRequests == 0 {
-		cfg.MaxRequests = 1024
+		cfg.MaxRequests = DefaultRequests
 	}
 	stop := func() {}
 	if cfg.Own == nil {

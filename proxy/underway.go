@@ -6,7 +6,7 @@ func (s *Server) UnderWay() (conns, requests int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for g := range s.gates {
-		conns += len(g.slots)
+		conns += int(g.conns.Load())
 		requests += int(g.active.Load())
 	}
 	return conns, requests

@@ -73,6 +73,7 @@ type Sandbox struct {
 	Mode     Mode
 	Identity Identity
 	Bindings []Binding
+	Limits   Limits
 	Created  time.Time
 	Paused   bool // nothing passes until it is resumed
 	Revoked  bool // nothing passes ever again

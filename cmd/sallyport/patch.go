@@ -47,6 +47,13 @@ func patched(old *sandbox.Sandbox, p admin.Patch, pl *plan) (*sandbox.Sandbox, m
 	if p.Mode != nil {
 		mode, what["mode"] = *p.Mode, *p.Mode
 	}
+	if p.Limits != nil {
+		l, said, err := patchedLimits(sb.Limits, p.Limits)
+		if err != nil {
+			return nil, nil, err
+		}
+		sb.Limits, what["limits"] = l, said
+	}
 	checked, err := pl.describe(sb.Name, sb.Labels, sb.Props, named, mode, nil)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", admin.ErrInvalid, err)

@@ -35,6 +35,7 @@ type plan struct {
 	trusted      string // digests of what roots are beside the system's
 	allowPrivate []netip.Prefix
 	resolve      map[dest.Host]netip.Addr
+	limits       sandbox.Limits // of a sandbox that has none of its own
 	sandboxes    []planned
 	watched      []string          // files and directories that it was made of
 	seen         [sha256.Size]byte // of those, before they were read
@@ -121,6 +122,7 @@ func newPlan(ctx context.Context, file string, f *config.File) (*plan, error) {
 		}
 	}
 	p.network(bad, rel)
+	p.limits = limitsIn(bad, "limits", f.Limits)
 	for i := range f.Sandboxes {
 		p.sandbox(bad, i, rel)
 	}
@@ -241,7 +243,7 @@ func (p *plan) fixed(old *plan) (out []string) {
 	for _, c := range []struct {
 		key  string
 		a, b any
-	}{{"state", p.file.State.S, old.file.State.S}, {"control", stripped(p.file.Control), stripped(old.file.Control)}, {"audit", stripped(p.file.Audit), stripped(old.file.Audit)}, {"network", stripped(p.file.Network) + p.trusted, stripped(old.file.Network) + old.trusted}} {
+	}{{"state", p.file.State.S, old.file.State.S}, {"control", stripped(p.file.Control), stripped(old.file.Control)}, {"audit", stripped(p.file.Audit), stripped(old.file.Audit)}, {"network", stripped(p.file.Network) + p.trusted, stripped(old.file.Network) + old.trusted}, {"limits", p.limits, old.limits}} {
 		if !reflect.DeepEqual(c.a, c.b) {
 			out = append(out, c.key)
 		}

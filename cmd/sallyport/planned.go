@@ -53,6 +53,7 @@ func (p *plan) sandbox(bad *config.Problems, i int, rel func(string) string) {
 		bad.Add(c.Name.Pos, key, "%v", err)
 		return
 	}
+	sb.Limits = limitsIn(bad, key+".limits", c.Limits)
 	sb.Bindings, sb.Identity.Way = bindings, p.wayOf(bad, key, c)
 	out.Sandbox, out.usual = *sb, len(c.Policy) == 0
 	p.sandboxes = append(p.sandboxes, out)

@@ -63,7 +63,7 @@ func (s *sidecar) restore(ctx context.Context, k *kept) error {
 		}
 		is, err := p.describe(sb.Name, sb.Labels, k.Sandbox.Props, named, k.Sandbox.Mode, k.Sandbox.Bindings)
 		if err == nil {
-			is.Identity = sb.Identity
+			is.Identity, is.Limits = sb.Identity, sandbox.Limits(k.Sandbox.Limits)
 			return s.add(ctx, nobodyAsked, planned{Sandbox: *is, usual: k.Usual}, k)
 		}
 		why = err.Error()

@@ -41,7 +41,7 @@ func sandboxCommand() *cobra.Command {
 	}
 	socket := controlFlag(cmd)
 	client := func() *admin.Client { return admin.NewClient(*socket) }
-	cmd.AddCommand(sandboxCreateCommand(client), sandboxListCommand(client), sandboxShowCommand(client), sandboxLabelCommand(client), sandboxPropCommand(client), sandboxPolicyCommand(client), sandboxModeCommand(client),
+	cmd.AddCommand(sandboxCreateCommand(client), sandboxListCommand(client), sandboxShowCommand(client), sandboxLabelCommand(client), sandboxPropCommand(client), sandboxPolicyCommand(client), sandboxModeCommand(client), sandboxLimitCommand(client),
 		sandboxStateCommand(client, "pause", admin.Paused, "Let nothing pass until it is resumed, and cut what is open"),
 		sandboxStateCommand(client, "resume", admin.Active, "Let pass again what policy allows"),
 		sandboxStateCommand(client, "revoke", admin.Revoked, "Let nothing pass ever again, and cut what is open"),

@@ -65,7 +65,8 @@ func serveSidecar(ctx context.Context, file string) error {
 	}
 	defer written.Close()
 	records := newJournal(written, meter)
-	srv, err := proxy.New(proxy.Config{Audit: records, Credentials: keys, Issuer: issuer, Resolver: resolver(p.resolve), AllowPrivate: p.allowPrivate, UpstreamRoots: p.roots, Log: log})
+	srv, err := proxy.New(proxy.Config{Audit: records, Credentials: keys, Issuer: issuer, Resolver: resolver(p.resolve), AllowPrivate: p.allowPrivate, UpstreamRoots: p.roots, Log: log,
+		MaxConns: p.limits.Connections, MaxRequests: p.limits.Requests, MaxRate: p.limits.Rate})
 	if err != nil {
 		return err
 	}

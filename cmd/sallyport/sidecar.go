@@ -93,6 +93,9 @@ func (s *sidecar) Create(ctx context.Context, a admin.Actor, c admin.Create) (ad
 	default:
 		return admin.Created{}, fmt.Errorf("%w: way %q: expected run, join, attach or gateway", admin.ErrInvalid, c.Way)
 	}
+	if sb.Limits, err = limitsOf(c.Limits); err != nil {
+		return admin.Created{}, err
+	}
 	x := planned{Sandbox: *sb, usual: len(c.Policy) == 0}
 	if err := s.add(ctx, a, x, nil); err != nil {
 		return admin.Created{}, err

@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"sallyport/admin"
+	"sallyport/proxy"
 	"sallyport/sandbox"
 )
 
 // tell is a sandbox in the words of the API.
 func tell(sb *sandbox.Sandbox) admin.Sandbox {
-	out := admin.Sandbox{ID: sb.ID, Name: sb.Name, Labels: sb.Labels, Props: sb.Props, Policy: sb.Policy, Mode: string(sb.Mode), State: stateOf(sb), Way: string(sb.Identity.Way), Created: sb.Created}
+	out := admin.Sandbox{ID: sb.ID, Name: sb.Name, Labels: sb.Labels, Props: sb.Props, Policy: sb.Policy, Mode: string(sb.Mode), State: stateOf(sb), Limits: admin.Limits(sb.Limits), Way: string(sb.Identity.Way), Created: sb.Created}
 	for _, b := range sb.Bindings {
 		if out.Bindings == nil {
 			out.Bindings = map[string]admin.Binding{}
@@ -68,6 +69,7 @@ func (s *sidecar) Status() admin.Status {
 	p := s.plan.Load()
 	out := admin.Status{Version: version(), Started: s.started, Credentials: append([]string{}, p.names...), Audit: s.file.Audit.Dir.S, Ready: true}
 	s.tellCA(&out, time.Now())
+	out.Limits = admin.Limits(p.limits.Or(sandbox.Limits{Connections: proxy.DefaultConns, Requests: proxy.DefaultRequests}))
 	s.mu.Lock()
 	out.Sandboxes = len(s.tenants)
 	if s.failed != nil {

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"sallyport/admin"
+	"sallyport/config"
+	"sallyport/sandbox"
+)
+
+// bounds are how much a limit can be.
+var bounds = []struct {
+	name string
+	most int
+	of   func(*sandbox.Limits) *int
+	in   func(*admin.LimitsPatch) **int
+}{
+	{"connections", 1 << 16, func(l *sandbox.Limits) *int { return &l.Connections }, func(p *admin.LimitsPatch) **int { return &p.Connections }},
+	{"requests", 1 << 16, func(l *sandbox.Limits) *int { return &l.Requests }, func(p *admin.LimitsPatch) **int { return &p.Requests }},
+	{"rate", 1_000_000, func(l *sandbox.Limits) *int { return &l.Rate }, func(p *admin.LimitsPatch) **int { return &p.Rate }},
+}
+
+// limitsOf are the limits that the API was told of.
+func limitsOf(in admin.Limits) (sandbox.Limits, error) {
+	l := sandbox.Limits(in)
+	for _, b := range bounds {
+		if n := *b.of(&l); n < 0 || n > b.most {
+			return l, fmt.Errorf("%w: limits.%s %d: expected 1 to %d, or 0 for the default", admin.ErrInvalid, b.name, n, b.most)
+		}
+	}
+	return l, nil
+}
+
+// patchedLimits are limits after a patch, and what changed.
+func patchedLimits(l sandbox.Limits, p *admin.LimitsPatch) (sandbox.Limits, string, error) {
+	var said []string
+	for _, b := range bounds {
+		if n := *b.in(p); n != nil {
+			*b.of(&l) = *n
+			said = append(said, fmt.Sprintf("%s=%d", b.name, *n))
+		}
+	}
+	l, err := limitsOf(admin.Limits(l))
+	return l, strings.Join(said, " "), err
+}
+
+// limitsIn are the limits of a configuration.
+func limitsIn(bad *config.Problems, key string, c config.Limits) sandbox.Limits {
+	l := sandbox.Limits{Connections: int(c.Connections.N), Requests: int(c.Requests.N), Rate: int(c.Rate.N)}
+	at := []config.Pos{c.Connections.Pos, c.Requests.Pos, c.Rate.Pos}
+	for i, b := range bounds {
+		if n := *b.of(&l); n > b.most {
+			bad.Add(at[i], key+"."+b.name, "%d is more than %d, which is the most: say less, or leave it out for the default", n, b.most)
+		}
+	}
+	return l
+}
+
+func sandboxLimitCommand(client func() *admin.Client) *cobra.Command {
+	return changing(client, "limit NAME KEY=N… [KEY-…]", "Bound connections, requests (under way) and rate (requests in a second), or leave one to the sidecar's default with KEY-",
+		"  sallyport sandbox limit build requests=100 rate=20\n  sallyport sandbox limit build rate-", cobra.MinimumNArgs(2), func(args []string) (admin.Patch, error) {
+			p := &admin.LimitsPatch{}
+			for _, a := range args {
+				name, text, ok := strings.Cut(a, "=")
+				n, err := strconv.Atoi(text)
+				if usual, cut := strings.CutSuffix(a, "-"); !ok && cut {
+					name, n, err = usual, 0, nil
+				}
+				known := false
+				for _, b := range bounds {
+					if b.name == name {
+						*b.in(p), known = &n, true
+					}
+				}
+				if !known || err != nil {
+					return admin.Patch{}, fmt.Errorf("limit %q: expected connections=N, requests=N or rate=N, or the name and a hyphen for the default", a)
+				}
+			}
+			return admin.Patch{Limits: p}, nil
+		})
+}
