@@ -54,6 +54,7 @@ func TestImports(t *testing.T) {
 		"audit":            {},
 		"policies":         {},
 		"config":           {},
+		"confine":          {},
 		"admin":            {},
 		"metrics":          {"audit"},
 		"origin":           {}, // a server for tests and the demo

@@ -100,6 +100,8 @@ type Status struct {
 	Audit       string    `json:"audit"` // directory of the log
 	CA          string    `json:"ca"`    // PEM: what has to be trusted inside
 	Older       []OlderCA `json:"ca_older,omitempty"`
+	// Confinement is of the process that carries the traffic.
+	Confinement Confinement `json:"confinement"`
 }
 
 // A Policy is one that is loaded. Of a Status it has its name and digest only.

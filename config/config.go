@@ -15,7 +15,14 @@ type File struct {
 	Network       Network      `yaml:"network" doc:"how upstreams are reached"`
 	Limits        Limits       `yaml:"limits" doc:"what a sandbox may do at once that has no limits of its own"`
 	Sandboxes     []Sandbox    `yaml:"sandboxes" doc:"sandboxes that exist from the start"`
+	User          Text         `yaml:"user" doc:"name or number of the user that serve becomes when root starts it"`
+	Confine       Confine      `yaml:"confine" doc:"what serve leaves itself, beside what the configuration names"`
 	DrainTimeout  Duration     `yaml:"drain_timeout" doc:"how long a stop waits for what is under way"`
+}
+
+// Confine is what is left beside what the configuration names.
+type Confine struct {
+	Read []Text `yaml:"read" doc:"files and directories that later configurations may name, or that links lead to"`
 }
 
 // Control is where commands are taken.

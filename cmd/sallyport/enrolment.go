@@ -66,7 +66,7 @@ var (
 func (t *tenant) place(way sandbox.Way) error {
 	id := t.gate.Sandbox().ID
 	if t.dir == "" {
-		above := filepath.Join(filepath.Dir(t.s.file.Control.Socket.S), "enrol")
+		above := filepath.Join(filepath.Dir(t.s.file.Control.Socket.S), enrolDirectory)
 		if err := os.Mkdir(above, 0o711); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -67,12 +66,10 @@ func loadPlan(ctx context.Context, file string) (*plan, error) {
 func newPlan(ctx context.Context, file string, f *config.File) (*plan, error) {
 	p := &plan{file: f, policies: map[string]*rego.Policy{}, resolve: map[dest.Host]netip.Addr{}, watched: []string{file}, layered: map[string]*policy.Layers{}}
 	bad := &config.Problems{File: file}
-	base := filepath.Dir(file)
-	rel := func(path string) string {
-		if filepath.IsAbs(path) {
-			return path
-		}
-		return filepath.Join(base, path)
+	rel := beside(file)
+	left(bad, file, f)
+	if err := withheld(file, f); err != nil { // before it fails in other words
+		return nil, err
 	}
 	for _, c := range f.Policies {
 		p.watched = append(p.watched, rel(c.Dir.S))
@@ -243,7 +240,7 @@ func (p *plan) fixed(old *plan) (out []string) {
 	for _, c := range []struct {
 		key  string
 		a, b any
-	}{{"state", p.file.State.S, old.file.State.S}, {"control", stripped(p.file.Control), stripped(old.file.Control)}, {"audit", stripped(p.file.Audit), stripped(old.file.Audit)}, {"network", stripped(p.file.Network) + p.trusted, stripped(old.file.Network) + old.trusted}, {"limits", p.limits, old.limits}} {
+	}{{"state", p.file.State.S, old.file.State.S}, {"user", p.file.User.S, old.file.User.S}, {"confine", stripped(p.file.Confine), stripped(old.file.Confine)}, {"control", stripped(p.file.Control), stripped(old.file.Control)}, {"audit", stripped(p.file.Audit), stripped(old.file.Audit)}, {"network", stripped(p.file.Network) + p.trusted, stripped(old.file.Network) + old.trusted}, {"limits", p.limits, old.limits}} {
 		if !reflect.DeepEqual(c.a, c.b) {
 			out = append(out, c.key)
 		}
@@ -260,6 +257,12 @@ func stripped(v any) string {
 			s += fmt.Sprint(" ", n.N)
 		}
 		return s + fmt.Sprint(len(v.Users))
+	case config.Confine:
+		s := ""
+		for _, t := range v.Read {
+			s += t.S + "\n"
+		}
+		return s
 	case config.Audit:
 		return fmt.Sprint(v.Dir.S, v.Segment.N)
 	case config.Network:

@@ -29,12 +29,22 @@ sandboxes send, each with its own identity, policy and properties. It is
 commanded on its control socket, by 'sallyport sandbox' or any HTTP client.
 
 SIGHUP, or a change of the file, reads policies, credentials and sandboxes again:
-all of it is taken, or nothing and the old stays. SIGTERM drains and stops.`,
+all of it is taken, or nothing and the old stays. SIGTERM drains and stops.
+
+Before it listens it gives up every capability, the way back to any, and what it
+never does: a system call filter and Landlock leave it files that the configuration
+names, and TCP, UDP and Unix sockets. Started by root it becomes the 'user' of the
+configuration. 'sallyport status' shows what it may, by the kernel's word.`,
 		Example: `  sallyport serve -c sallyport.yaml
   sallyport config check sallyport.yaml
   sallyport run --sidecar /run/sallyport/control.sock --name build -- make test`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return serveSidecar(cmd.Context(), file) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := confineSidecar(file); err != nil {
+				return err
+			}
+			return serveSidecar(cmd.Context(), file)
+		},
 	}
 	cmd.Flags().StringVarP(&file, "config", "c", defaultConfig, "read the configuration from `FILE`")
 	return cmd

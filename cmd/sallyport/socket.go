@@ -11,11 +11,13 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
 )
 
 // unixListener makes a Unix socket at path, of a mode and an owner (-1 is us), in
 // place of one that nobody serves. The directory has to be one in which nobody
-// else can put something in the socket's place.
+// else can put something in the socket's place. Without the privilege to give it to
+// another owner anybody can connect: the caller asks the kernel who does.
 func unixListener(network, path string, mode fs.FileMode, owner int) (*net.UnixListener, error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -44,7 +46,9 @@ func unixListener(network, path string, mode fs.FileMode, owner int) (*net.UnixL
 		return nil, err
 	}
 	if owner >= 0 && owner != os.Getuid() {
-		err = os.Lchown(path, owner, -1)
+		if err = os.Lchown(path, owner, -1); errors.Is(err, unix.EPERM) {
+			err, mode = nil, 0o666 // whoever accepts asks the kernel who connects
+		}
 	}
 	if err = errors.Join(err, os.Chmod(path, mode)); err != nil {
 		_ = l.Close()

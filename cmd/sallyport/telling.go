@@ -82,6 +82,10 @@ func (s *sidecar) Status() admin.Status {
 	if !s.ready.Load() {
 		out.Ready, out.Reasons = false, append(out.Reasons, "it is starting or stopping")
 	}
+	var err error
+	if out.Confinement, err = tellConfined(); err != nil {
+		out.Ready, out.Reasons = false, append(out.Reasons, "what it may is not known: "+err.Error())
+	}
 	for _, n := range slices.Sorted(maps.Keys(p.policies)) {
 		out.Policies = append(out.Policies, admin.Policy{Name: n, Digest: p.policies[n].Digest()})
 	}
