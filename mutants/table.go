@@ -102,6 +102,8 @@ var mutants = []mutant{
 	{[]int{166}, "policy/rego/compile.go", "verb && !used[r] {", "verb && !used[r] && false {", "policy/rego", "TestNothingIsPassedOver"},
 	{[]int{88}, "proxy/ward.go", "\tfor _, l := range all {", "\tfor _, l := range all[:0] {", "proxy", "TestChangesReachStreams"},
 	{[]int{88}, "proxy/exchange.go", "_ = x.rc.SetWriteDeadline(time.Now().Add(cutGrace))", "", "proxy", "TestChangeReachesAStalledClient"},
+	{[]int{238}, "proxy/charter.go", "w.keys = c.Keys()", "_ = c", e2e, "TestReloadUnderLoad"},
+	{[]int{238}, "proxy/record.go", "x.ward.of(x.flow.event(audit.RequestDecision))\n\tev.ID = x.id\n\tev.Request = x.requestRecord()\n\tev.Decision = decisionRecord(x.decision, nil)", "x.flow.event(audit.RequestDecision)\n\tev.ID = x.id\n\tev.Request = x.requestRecord()\n\tev.Decision = decisionRecord(x.decision, nil)", e2e, "TestReloadUnderLoad"},
 	{[]int{78, 79}, "proxy/canon/header.go", "if identity[name] ||", "if false ||", "proxy/canon", "TestStripRequest"},
 
 	// Around the proxy.

@@ -32,14 +32,14 @@ func (x *exchange) equip() error {
 	t := credentials.Target{Addr: x.final, Scheme: x.fscheme}
 	names := x.credentials()
 	if len(names) == 0 {
-		x.stripped = x.srv.cfg.Credentials.Strip(t, x.r.Header, x.r.URL)
+		x.stripped = x.ward.keys.Strip(t, x.r.Header, x.r.URL)
 		if g := x.srv.cfg.Credentials.Watch(t); g != nil {
 			g.PrepareRequest(x.r.Header)
 			x.grant = g
 		}
 		return nil
 	}
-	g, err := x.srv.cfg.Credentials.Grant(x.r.Context(), t, names)
+	g, err := x.ward.keys.Grant(x.r.Context(), t, names)
 	if err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ func (s *Server) Open(sb *sandbox.Sandbox, pol Decider, names Names) *Gate {
 		flows:  map[*flow]struct{}{},
 		live:   map[*live]struct{}{},
 	}
-	g.ward.Store(&ward{sb, pol})
+	g.ward.Store(s.newWard(sb, pol))
 	g.pools.Store(newPools(g, pol))
 	g.floods = newFloods(g)
 	s.mu.Lock()

@@ -113,7 +113,7 @@ func secretName(n string) bool {
 // record makes the decision durable. Without it nothing happens.
 func (x *exchange) record() error {
 	x.id = audit.NewID()
-	ev := x.flow.event(audit.RequestDecision)
+	ev := x.ward.of(x.flow.event(audit.RequestDecision))
 	ev.ID = x.id
 	ev.Request = x.requestRecord()
 	ev.Decision = decisionRecord(x.decision, nil)
@@ -157,7 +157,7 @@ func (x *exchange) refused(ref *Refusal) {
 	x.result.Source = "proxy"
 	if x.id == "" && !x.recorded {
 		x.id, x.recorded = audit.NewID(), true
-		ev := x.flow.event(audit.RequestDecision)
+		ev := x.ward.of(x.flow.event(audit.RequestDecision))
 		ev.ID = x.id
 		ev.Request = x.requestRecord()
 		ev.Decision = decisionRecord(x.decision, ref)
@@ -190,7 +190,7 @@ func (x *exchange) complete() {
 	}
 	x.recorded = true
 	// What was asked, and on which connection, stands in the decision.
-	ev := x.gate.event(audit.RequestComplete)
+	ev := x.ward.of(x.gate.event(audit.RequestComplete))
 	ev.Of, ev.Sandbox.Labels = x.id, nil
 	ev.Connection.ID = x.flow.id
 	ev.Request = &audit.Request{Method: x.r.Method, Scheme: x.scheme, Host: x.target.Host().String(), Port: x.target.Port(), Path: x.facts.PathRaw, Size: -1}

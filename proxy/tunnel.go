@@ -30,7 +30,7 @@ func (f *flow) tunnel(w *ward, q *policy.Question, d *policy.Decision, client ne
 		f.refuseOpaque(ref, d, q.Destination.Protocol)
 		return
 	}
-	ev := f.event(audit.TunnelDecision)
+	ev := w.of(f.event(audit.TunnelDecision))
 	ev.ID = audit.NewID()
 	ev.Request = f.opaqueRequest(q.Destination.Protocol)
 	ev.Decision = decisionRecord(d, nil)
@@ -40,7 +40,7 @@ func (f *flow) tunnel(w *ward, q *policy.Question, d *policy.Decision, client ne
 		return
 	}
 	of := ev.ID
-	done := f.event(audit.TunnelClose)
+	done := w.of(f.event(audit.TunnelClose))
 	done.Of, done.Request = of, ev.Request
 	dest := target
 	if binding {
@@ -68,7 +68,7 @@ func (f *flow) tunnel(w *ward, q *policy.Question, d *policy.Decision, client ne
 		return
 	}
 	defer func() { _ = up.Close() }()
-	open := f.event(audit.TunnelOpen)
+	open := w.of(f.event(audit.TunnelOpen))
 	open.Of, open.Request, open.Server = of, ev.Request, done.Server
 	_ = g.srv.cfg.Audit.Append(open)
 

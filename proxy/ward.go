@@ -16,6 +16,7 @@ import (
 type ward struct {
 	sb     *sandbox.Sandbox
 	policy Decider
+	keys   Keeper
 }
 
 // stopped is why nothing passes whatever policy says, or nil.
@@ -95,7 +96,7 @@ func (g *Gate) Update(sb *sandbox.Sandbox, pol Decider) {
 	if w := g.ward.Load(); w.policy != pol || !sandbox.SameBindings(w.sb.Bindings, sb.Bindings) {
 		g.pools.Swap(newPools(g, pol)).close()
 	}
-	g.ward.Store(&ward{sb, pol})
+	g.ward.Store(g.srv.newWard(sb, pol))
 	now := g.ward.Load()
 	g.mu.Lock()
 	all := make([]*live, 0, len(g.live))

@@ -40,7 +40,7 @@ type plan struct {
 	seen         [sha256.Size]byte // of those, before they were read
 
 	mu      sync.Mutex
-	layered map[string]*policy.Layers // by the names of policies
+	layered map[string]*charter // by the names of policies
 }
 
 // loadPlan reads a configuration and makes a plan of it.
@@ -64,7 +64,7 @@ func loadPlan(ctx context.Context, file string) (*plan, error) {
 
 // newPlan says everything that is wrong, at its place in the file.
 func newPlan(ctx context.Context, file string, f *config.File) (*plan, error) {
-	p := &plan{file: f, policies: map[string]*rego.Policy{}, resolve: map[dest.Host]netip.Addr{}, watched: []string{file}, layered: map[string]*policy.Layers{}}
+	p := &plan{file: f, policies: map[string]*rego.Policy{}, resolve: map[dest.Host]netip.Addr{}, watched: []string{file}, layered: map[string]*charter{}}
 	bad := &config.Problems{File: file}
 	rel := beside(file)
 	left(bad, file, f)
@@ -212,8 +212,9 @@ func (p *plan) network(bad *config.Problems, rel func(string) string) {
 	}
 }
 
-// layers are the policies that decide for a sandbox.
-func (p *plan) layers(sb *sandbox.Sandbox) *policy.Layers {
+// layers are the policies that decide for a sandbox, with the credentials of the
+// same plan.
+func (p *plan) layers(sb *sandbox.Sandbox) *charter {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	key := strings.Join(sb.Policy, " ")
@@ -229,7 +230,7 @@ func (p *plan) layers(sb *sandbox.Sandbox) *policy.Layers {
 		}
 		engines = append(engines, pol)
 	}
-	l := policy.NewLayers(engines...)
+	l := &charter{policy.NewLayers(engines...), p.store}
 	p.layered[key] = l
 	return l
 }
