@@ -69,6 +69,7 @@ var (
 	connsDesc     = prometheus.NewDesc("sallyport_connections_open", "Connections of sandboxes that are open.", nil, nil)
 	requestsDesc  = prometheus.NewDesc("sallyport_requests_in_flight", "Requests of sandboxes that are under way.", nil, nil)
 	readyDesc     = prometheus.NewDesc("sallyport_ready", "1 when traffic is taken.", nil, nil)
+	caEndDesc     = prometheus.NewDesc("sallyport_ca_end_timestamp_seconds", "When the CA ends under which TLS is opened.", nil, nil)
 	durableDesc   = prometheus.NewDesc("sallyport_audit_available", "1 when records can be made durable.", nil, nil)
 )
 
@@ -77,7 +78,7 @@ type standing Meter
 
 // Describe names what Collect gives.
 func (s *standing) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{sandboxesDesc, connsDesc, requestsDesc, readyDesc, durableDesc} {
+	for _, d := range []*prometheus.Desc{sandboxesDesc, connsDesc, requestsDesc, readyDesc, durableDesc, caEndDesc} {
 		ch <- d
 	}
 }
@@ -96,6 +97,9 @@ func (s *standing) Collect(ch chan<- prometheus.Metric) {
 		conns, requests := s.o.UnderWay()
 		gauge(connsDesc, float64(conns))
 		gauge(requestsDesc, float64(requests))
+	}
+	if s.o.CAEnd != nil {
+		gauge(caEndDesc, float64(s.o.CAEnd().Unix()))
 	}
 	for d, is := range map[*prometheus.Desc]func() bool{readyDesc: s.o.Ready, durableDesc: s.o.Durable} {
 		if is == nil {

@@ -18,7 +18,7 @@ var (
 	sources    = set("none upstream proxy")
 	rcodes     = set("NOERROR NXDOMAIN SERVFAIL REFUSED FORMERR NOTIMP BADVERS dropped")
 	transports = set("udp udplite icmp icmpv6 sctp dccp")
-	actions    = set("create change remove")
+	actions    = set("create change remove ca.rotate ca.rotate.error")
 	events     = func() map[string]bool {
 		out := map[string]bool{}
 		for _, n := range []audit.Name{audit.RequestDecision, audit.RequestComplete, audit.RequestLost, audit.TunnelDecision, audit.TunnelOpen, audit.TunnelClose, audit.DNSQuery, audit.PacketRefused,

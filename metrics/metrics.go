@@ -32,6 +32,8 @@ type Options struct {
 	UnderWay func() (conns, requests int)
 	// Ready reports whether traffic is taken, Durable whether records can be kept.
 	Ready, Durable func() bool
+	// CAEnd is when the CA ends under which TLS is opened.
+	CAEnd func() time.Time
 }
 
 // A Standing is the state of a sandbox and the way in which its traffic comes.

@@ -97,7 +97,7 @@ func TestLabelsAreBounded(t *testing.T) {
 
 // Each event is counted as what it is.
 func TestCounts(t *testing.T) {
-	m := New(Options{Version: "test", Credentials: func() []string { return []string{"api"} }, Ready: func() bool { return true }, Durable: func() bool { return false },
+	m := New(Options{Version: "test", Credentials: func() []string { return []string{"api"} }, Ready: func() bool { return true }, CAEnd: func() time.Time { return time.Unix(1800000000, 5) }, Durable: func() bool { return false },
 		UnderWay: func() (int, int) { return 3, 2 }, Sandboxes: func() map[Standing]int { return map[Standing]int{{"active", "run"}: 7} }})
 	log := m.Over(taker{})
 	for _, ev := range all("x", 4) {
@@ -137,7 +137,7 @@ func TestCounts(t *testing.T) {
 		`sallyport_scrubbed_total 1`, `sallyport_audit_failures_total 2`, `sallyport_audit_lost_total 12`, `sallyport_audit_segments_total 1`, `sallyport_audit_segment_bytes 107`,
 		`sallyport_request_duration_seconds_sum{source="upstream"} 1`, `sallyport_request_first_byte_seconds_count 1`, `sallyport_tunnel_duration_seconds_count 1`,
 		`sallyport_policy_evaluation_duration_seconds_count{phase="egress"} 4`, `sallyport_audit_durable_seconds_count 21`,
-		`sallyport_sandboxes{state="active",way="run"} 7`, `sallyport_connections_open 3`, `sallyport_requests_in_flight 2`, `sallyport_ready 1`, `sallyport_audit_available 0`,
+		`sallyport_sandboxes{state="active",way="run"} 7`, `sallyport_connections_open 3`, `sallyport_requests_in_flight 2`, `sallyport_ready 1`, `sallyport_ca_end_timestamp_seconds 1.8e+09`, `sallyport_audit_available 0`,
 		`sallyport_build_info{goversion="go`, "go_goroutines ", "process_open_fds ",
 	} {
 		if !strings.Contains(text, "\n"+want) {

@@ -62,6 +62,7 @@ var mutants = []mutant{
 	{[]int{203}, "proxy/leaf/replace.go", "if !os.SameFile(st, key) {", "if st != nil && key != nil {", "proxy/leaf", "TestKilledRotation"},
 	{[]int{203}, "proxy/leaf/replace.go", "if err := syncDir(dir); err != nil {", "if dir == \"\" {", "proxy/leaf", "TestRotationOrder"},
 	{[]int{203}, "proxy/leaf/replace.go", "err = f.Sync()", "_ = f.Sync", "proxy/leaf", "TestRotationOrder"},
+	{[]int{164}, "cmd/sallyport/authority.go", "\"ca.rotate\", what); err != nil {", "\"ca.rotate\", what); err != nil && false {", e2e, "TestRotationIsRecorded"},
 	{[]int{204}, "proxy/leaf/authority.go", "if e.cross.NotAfter.Before(end) {", "if false {", "proxy/leaf", "TestRotations"},
 	{[]int{204}, "proxy/leaf/authority.go", "if lasts {", "if lasts || o.Size > 0 {", "proxy/leaf", "TestOverlapIsNarrow"},
 	{[]int{204}, "proxy/leaf/successor.go", "MaxPathLen: maxElders - 1,", "MaxPathLen: -1,", "proxy/leaf", "TestOverlapIsNarrow"},

@@ -42,6 +42,8 @@ func olderCAs(ca leaf.CA) (out []admin.OlderCA) {
 	return out
 }
 
+func (s *sidecar) caEnd() time.Time { return s.issuer.CA().Certificate.NotAfter }
+
 // tellCA adds to a status what there is to say of the CA.
 func (s *sidecar) tellCA(out *admin.Status, now time.Time) {
 	out.CA = string(s.issuer.CAPEM())

@@ -40,7 +40,8 @@ func caInitCommand() *cobra.Command {
 		Short: "Make the CA ahead of the first start of a sidecar, so that it can be distributed",
 		Long: `init makes a CA and its key in the directory that the configuration calls state.
 serve makes one by itself when there is none. Where there is one already, init
-changes nothing and fails: 'sallyport ca rotate' replaces it.`,
+changes nothing and fails: 'sallyport ca rotate' replaces it. Started by root, it
+gives the files to whoever owns the directory: make that for serve's user first.`,
 		Example: `  sallyport ca init
   sallyport ca init --state ./state --days 90`,
 		Args: cobra.NoArgs,

@@ -38,6 +38,7 @@ var verifying = map[string]string{
 	"python":   `/usr/bin/python3 -c "import urllib.request as u; print(u.urlopen('$U/x').read().decode())"`,
 	"node":     `node -e "fetch('$U/x').then(r => r.text()).then(console.log)"`,
 	"go":       "./goclient $U/x",
+	"git":      "git ls-remote $U/x", // GnuTLS
 	"java":     "java -XX:+UseSerialGC Get.java $U/x",
 	"chromium": "chromium --headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --disable-sync --dump-dom $U/x 2>/dev/null",
 }
@@ -59,7 +60,11 @@ func helloes() origin.Options {
 func fetched(t *testing.T, out, round string) {
 	t.Helper()
 	for name := range verifying {
-		if !strings.Contains(out, round+" "+name+": ") || !strings.Contains(after(out, round+" "+name+": "), "hello /x") {
+		want := "hello /x"
+		if name == "git" { // has an answer, and says of what kind
+			want = "is this a git repository?"
+		}
+		if !strings.Contains(after(out, round+" "+name+": "), want) {
 			t.Errorf("%s in round %s: %s", name, round, after(out, round+" "+name+": "))
 		}
 	}
@@ -78,7 +83,7 @@ func after(out, text string) string {
 // A live sandbox goes on through rotations and a restart, with clients that verify by whatever
 // means; a new one trusts the new CA and nothing of the old.
 func TestRotatedCA(t *testing.T) {
-	for name, pkg := range map[string]string{"curl": "curl", "openssl": "openssl", "node": "nodejs", "python3": "python3", "javac": "default-jdk-headless", "chromium": "chromium"} {
+	for name, pkg := range map[string]string{"curl": "curl", "openssl": "openssl", "node": "nodejs", "python3": "python3", "git": "git", "javac": "default-jdk-headless", "chromium": "chromium"} {
 		tool(t, name, pkg)
 	}
 	client := buildGoClient(t)
@@ -254,6 +259,9 @@ func TestCAEnds(t *testing.T) {
 	}
 	if out := status(); out.code != 1 || !strings.Contains(out.stdout, "and no TLS can be opened: rotate it (sallyport ca rotate)") {
 		t.Errorf("%+v", out)
+	}
+	if m := said(t, s.control, "GET", "/metrics", ""); !strings.Contains(m, "\nsallyport_ready 0\n") || value(t, m, "sallyport_ca_end_timestamp_seconds") != float64(i.CA().Certificate.NotAfter.Unix()) {
+		t.Errorf("%v", m)
 	}
 	if out := said(t, s.control, "GET", "/readyz", ""); !strings.HasPrefix(out, "503 the CA ended on "+end) {
 		t.Error(out)

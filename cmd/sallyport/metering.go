@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"strings"
+	"time"
 
 	"sallyport/audit"
 	"sallyport/metrics"
@@ -33,7 +34,8 @@ func newMeter(s func() *sidecar) *metrics.Meter {
 		Credentials: func() []string { return s().plan.Load().names },
 		Sandboxes:   func() map[metrics.Standing]int { return s().standing() },
 		UnderWay:    func() (int, int) { return s().srv.UnderWay() },
-		Ready:       func() bool { return s().ready.Load() && s().records.Ready() == nil },
+		Ready:       func() bool { return s().ready.Load() && s().records.Ready() == nil && time.Now().Before(s().caEnd()) },
+		CAEnd:       func() time.Time { return s().caEnd() },
 		Durable:     func() bool { return s().records.Ready() == nil },
 	})
 }

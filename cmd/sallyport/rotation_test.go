@@ -13,9 +13,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"sallyport/origin"
+	"sallyport/origin/world"
 )
 
 // A truster is a client in Go, told of an explicit proxy, that trusts one CA.
@@ -153,5 +157,103 @@ func TestRotationKeepsConnections(t *testing.T) {
 	s.ca("rotate")
 	sessions("first after a restart and another rotation", first)
 	sessions("fourth", client())
+	s.stop()
+}
+
+// At full traffic no connection fails because of a rotation, neither of those who
+// trust the first CA nor of those who trust a later one.
+func TestRotationUnderTraffic(t *testing.T) {
+	p := newPlace(t, callers()[0], origin.Options{})
+	sock := filepath.Join(filepath.Dir(p.dir), "run", "proxy.sock")
+	s := p.sidecar(t, fmt.Sprintf("sandboxes:\n  - name: told\n    explicit: {socket: %s, user: %d}\n", sock, os.Getuid()))
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	var done, failed atomic.Int64
+	traffic := func() {
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM([]byte(s.ca("export").stdout))
+		for n := range 3 {
+			name := []string{"api.example.com", "other.example.com", "api.example.com"}[n]
+			c := &truster{t: t, socket: sock, to: p.at(name), cfg: &tls.Config{RootCAs: roots, ServerName: name}}
+			if n > 0 {
+				c.cfg.ClientSessionCache = tls.NewLRUClientSessionCache(0)
+			}
+			wg.Go(func() {
+				for ctx.Err() == nil {
+					if _, err := c.get(n == 2); err != nil {
+						failed.Add(1)
+						t.Errorf("%s: %v", name, err)
+						return
+					}
+					done.Add(1)
+				}
+			})
+		}
+	}
+	traffic()
+	for range 4 {
+		before := done.Load()
+		for range 1000 {
+			if done.Load() > before+30 || failed.Load() > 0 {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		s.ca("rotate")
+		traffic()
+	}
+	time.Sleep(300 * time.Millisecond)
+	stop()
+	wg.Wait()
+	t.Logf("%d connections", done.Load())
+	if done.Load() < 150 {
+		t.Errorf("only %d connections were made", done.Load())
+	}
+	s.stop()
+}
+
+// A rotation that cannot be recorded does not happen.
+func TestRotationIsRecorded(t *testing.T) {
+	if !world.Enter(t) {
+		return
+	}
+	world.Addresses(t)
+	p := newPlace(t, callers()[len(callers())-1], origin.Options{})
+	world.Disk(t, p.log, "4m")
+	s := p.sidecar(t, "")
+	fill, err := os.Create(filepath.Join(p.log, "fill"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 1 << 16; n > 0; { // to the last byte
+		if _, err := fill.Write(make([]byte, n)); err != nil {
+			n /= 16
+		}
+	}
+	_ = fill.Close()
+	key := filepath.Join(filepath.Dir(p.dir), "state", "ca", "ca.key")
+	before, err := os.ReadFile(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exported := s.ca("export").stdout
+	refused, said := 0, ""
+	for range 20 { // the last page may take some records yet
+		out := p.exec("ca", "rotate", "--force", "--control", s.control)
+		if said = out.stderr; out.code != 0 && strings.Contains(said, "no space left on device") {
+			refused++
+			break
+		}
+		if before, err = os.ReadFile(key); err != nil {
+			t.Fatal(err)
+		}
+		exported = s.ca("export").stdout
+	}
+	after, err := os.ReadFile(key)
+	if err != nil || refused == 0 || string(after) != string(before) || s.ca("export").stdout != exported {
+		t.Errorf("without a record: refused %d times, the key is another: %v, %v\n%s%s", refused, string(after) != string(before), err, said, s.b.out)
+	}
+	_ = os.Remove(fill.Name())
+	s.ca("rotate", "--force")
 	s.stop()
 }

@@ -179,6 +179,9 @@ func (a *authority) fresh(leaf *x509.Certificate, now time.Time) bool {
 	if now.Before(leaf.NotBefore) || !now.Before(leaf.NotAfter) {
 		return false
 	}
+	if leaf.NotAfter.Sub(now) > leafLifetime/4 {
+		return true
+	}
 	_, end := a.chain(now)
-	return leaf.NotAfter.Sub(now) > leafLifetime/4 || leaf.NotAfter.Equal(end)
+	return leaf.NotAfter.Equal(end)
 }

@@ -88,6 +88,9 @@ func TestKilledRotation(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if b, err := os.ReadFile(filepath.Join(dir, certFile)); err != nil || !bytes.Equal(b, now.CAPEM()) {
+				t.Errorf("killed at %s %d: the copy of the certificate is another: %v", call, n, err)
+			}
 			if now.CA().Certificate.Equal(old) {
 				before++
 				if !bytes.Equal(left, key) {

@@ -103,7 +103,7 @@ func stranded(lost []*x509.Certificate) error {
 		sums = append(sums, fmt.Sprintf("%x", sha256.Sum256(c.Raw)))
 	}
 	why := fmt.Sprintf("%d older ones are as many as clients follow", maxElders)
-	if maxElders > len(lost) && lost[0].MaxPathLen < 1 {
+	if lost[0].MaxPathLen == 0 {
 		why = "it may not vouch for another"
 	}
 	return fmt.Errorf("%w: %s (sha256 %s, good until %s)", ErrStranded, why, strings.Join(sums, ", "), lost[0].NotAfter.Format(time.DateOnly))

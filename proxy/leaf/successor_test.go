@@ -264,6 +264,9 @@ func TestOneAtATime(t *testing.T) {
 	if s, err = i.Successor(0, false); err != nil {
 		t.Fatal(err)
 	}
+	if b, err := os.ReadFile(filepath.Join(dir, certFile)); err != nil || !bytes.Equal(b, other.CAPEM()) {
+		t.Errorf("the copy of the certificate is another: %v", err)
+	}
 	if err := i.Adopt(s); err == nil || !strings.Contains(err.Error(), "is not the CA that is in force") || !bytes.Equal(before, i.CAPEM()) {
 		t.Errorf("over another process's: %v", err)
 	}
