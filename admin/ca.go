@@ -10,9 +10,8 @@ import (
 // An OlderCA was in force before. What trusts it trusts, until it ends, what the
 // one in force makes.
 type OlderCA struct {
-	Subject string    `json:"subject"`
-	SHA256  string    `json:"sha256"`
-	Until   time.Time `json:"until"`
+	SHA256 string    `json:"sha256"`
+	Until  time.Time `json:"until"`
 }
 
 // A Rotate asks for a new CA; the zero Rotate is good.

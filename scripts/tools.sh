@@ -18,6 +18,7 @@ need python3 python3
 need node nodejs
 need npm npm
 need openssl openssl
+need certtool gnutls-bin
 need setpriv util-linux
 need nc netcat-openbsd
 need script bsdutils

@@ -32,7 +32,7 @@ func fingerprint(c *x509.Certificate) string {
 }
 
 func olderCA(c *x509.Certificate, until time.Time) admin.OlderCA {
-	return admin.OlderCA{Subject: c.Subject.String(), SHA256: fingerprint(c), Until: until}
+	return admin.OlderCA{SHA256: fingerprint(c), Until: until}
 }
 
 func olderCAs(ca leaf.CA) (out []admin.OlderCA) {

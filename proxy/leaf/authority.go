@@ -42,9 +42,10 @@ const handover = 10 * time.Minute
 // until is when an elder stops to lead here by itself.
 func (e elder) until() time.Time { return e.cross.NotAfter.Add(-handover) }
 
-// newAuthority makes a CA. One that lasts is named after its key, so that no two
-// are taken for each other, and may vouch for those that come after it.
-func newAuthority(o Options, lasts bool) (*authority, error) {
+// newAuthority makes a CA. One that lasts may vouch for those that come after it.
+// All of these have the name of the first, which is named after its key, and differ
+// by key: GnuTLS looks for what it trusts under the name at the end of a chain.
+func newAuthority(o Options, lasts bool, after *x509.Certificate) (*authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -67,6 +68,9 @@ func newAuthority(o Options, lasts bool) (*authority, error) {
 	if lasts {
 		t.Subject.SerialNumber = hex.EncodeToString(id[:8])
 		t.MaxPathLen, t.MaxPathLenZero = maxElders, false
+	}
+	if after != nil {
+		t.RawSubject = after.RawSubject
 	}
 	ca, err := issue(t, t, &key.PublicKey, key)
 	if err != nil {

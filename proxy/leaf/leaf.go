@@ -67,7 +67,7 @@ func New(o Options) (*Issuer, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := newAuthority(o, false)
+	a, err := newAuthority(o, false, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -71,7 +71,7 @@ func Init(dir string, o Options) (*Issuer, error) {
 	if there(filepath.Join(dir, keyFile)) {
 		return nil, fmt.Errorf("%w in %s", ErrExists, dir)
 	}
-	a, err := newAuthority(o, true)
+	a, err := newAuthority(o, true, nil)
 	if err != nil {
 		return nil, err
 	}

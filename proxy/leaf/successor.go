@@ -75,7 +75,7 @@ func (i *Issuer) Successor(lifetime time.Duration, strand bool) (*Successor, err
 		return nil, err
 	}
 	s := &Successor{of: i.now.Load()}
-	if s.next, err = newAuthority(o, true); err != nil {
+	if s.next, err = newAuthority(o, true, s.of.ca); err != nil {
 		return nil, err
 	}
 	if !now.Before(s.of.ca.NotAfter.Add(-handover)) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -124,20 +125,21 @@ func TestRotations(t *testing.T) {
 
 // hostile 204: what vouches for a CA widens nothing. A leaf ends before anything
 // that stands behind it, no CA that vouches may be followed by more than are
-// kept, one that is not rotated is followed by none, and no two are alike.
+// kept, and one that is not rotated is followed by none. All have one name, which
+// no other sidecar's have, and no two one key.
 func TestOverlapIsNarrow(t *testing.T) {
 	i, dir := lasting(t, Options{Lifetime: 3 * time.Hour})
-	names := map[string]bool{}
+	keys, name := map[string]bool{}, i.now.Load().ca.RawSubject
 	for range maxElders + 1 {
 		a := i.now.Load()
 		c, err := i.Leaf(t.Context(), host(t, "example.com"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if a.ca.MaxPathLen != maxElders || names[a.ca.Subject.String()] {
+		if a.ca.MaxPathLen != maxElders || keys[string(a.ca.SubjectKeyId)] || !bytes.Equal(a.ca.RawSubject, name) || !bytes.Equal(a.ca.RawIssuer, name) {
 			t.Errorf("%s has path length %d", a.ca.Subject, a.ca.MaxPathLen)
 		}
-		names[a.ca.Subject.String()] = true
+		keys[string(a.ca.SubjectKeyId)] = true
 		for n, der := range c.Certificate[1:] {
 			x, err := x509.ParseCertificate(der)
 			if err != nil {
@@ -147,7 +149,7 @@ func TestOverlapIsNarrow(t *testing.T) {
 				t.Errorf("%d: %s until %s, the leaf until %s: %+v", n, x.Subject, x.NotAfter, c.Leaf.NotAfter, x)
 			}
 		}
-		if len(names) > maxElders {
+		if len(keys) > maxElders {
 			break
 		}
 		s, err := i.Successor(24*time.Hour, false) // longer than what vouches for it
@@ -157,6 +159,9 @@ func TestOverlapIsNarrow(t *testing.T) {
 		if err := i.Adopt(s); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if other, _ := lasting(t, Options{}); bytes.Equal(other.CA().Certificate.RawSubject, name) {
+		t.Error("the CAs of two sidecars have one name")
 	}
 	run, _ := issuer(t, Options{})
 	if ca := run.CA().Certificate; ca.MaxPathLen != 0 || !ca.MaxPathLenZero {
@@ -272,28 +277,27 @@ func TestOneAtATime(t *testing.T) {
 	}
 }
 
-// OpenSSL, as strict as it can be, follows the longest chain from the oldest CA
-// and the shortest from the newest.
-func TestOpenSSL(t *testing.T) {
-	if _, err := exec.LookPath("openssl"); err != nil {
-		t.Fatal("openssl is missing: apt-get install -y openssl")
+// OpenSSL, as strict as it can be, and GnuTLS, which builds no path of its own,
+// follow the same chain from each CA, the oldest as well as the newest.
+func TestOthersVerify(t *testing.T) {
+	for name, pkg := range map[string]string{"openssl": "openssl", "certtool": "gnutls-bin"} {
+		if _, err := exec.LookPath(name); err != nil {
+			t.Fatalf("%s is missing: apt-get install -y %s", name, pkg)
+		}
 	}
 	i, dir := lasting(t, Options{Lifetime: time.Hour})
-	oldest := i.CAPEM()
+	cas := [][]byte{i.CAPEM()}
 	for range maxElders {
 		rotate(t, i)
+		cas = append(cas, i.CAPEM())
 	}
 	c, err := i.Leaf(t.Context(), host(t, "example.com"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var chain []byte
+	var between []byte
 	for _, der := range c.Certificate[1:] {
-		x, err := x509.ParseCertificate(der)
-		if err != nil {
-			t.Fatal(err)
-		}
-		chain = append(chain, certPEM(x)...)
+		between = append(between, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
 	}
 	file := func(name string, b []byte) string {
 		f := filepath.Join(dir, name)
@@ -302,15 +306,18 @@ func TestOpenSSL(t *testing.T) {
 		}
 		return f
 	}
-	leaf, between := file("leaf", certPEM(c.Leaf)), file("chain", chain)
+	leaf, rest, chain := file("leaf", certPEM(c.Leaf)), file("rest", between), file("chain", append(certPEM(c.Leaf), between...))
 	stranger, _ := issuer(t, Options{})
-	for name, want := range map[string]struct {
-		ca []byte
-		ok bool
-	}{"oldest": {oldest, true}, "newest": {i.CAPEM(), true}, "stranger": {stranger.CAPEM(), false}} {
-		out, err := exec.Command("openssl", "verify", "-x509_strict", "-no-CAfile", "-no-CApath", "-no-CAstore", "-purpose", "sslserver", "-verify_hostname", "example.com", "-CAfile", file(name, want.ca), "-untrusted", between, leaf).CombinedOutput()
-		if (err == nil) != want.ok {
-			t.Errorf("%s: %s%v", name, out, err)
+	for n, ca := range append(cas, stranger.CAPEM()) {
+		trusted := file("trusted", ca)
+		for _, args := range [][]string{
+			{"openssl", "verify", "-x509_strict", "-no-CAfile", "-no-CApath", "-no-CAstore", "-purpose", "sslserver", "-verify_hostname", "example.com", "-CAfile", trusted, "-untrusted", rest, leaf},
+			{"certtool", "--verify", "--verify-profile", "medium", "--verify-hostname", "example.com", "--load-ca-certificate", trusted, "--infile", chain},
+		} {
+			out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
+			if (err == nil) != (n < len(cas)) {
+				t.Errorf("%s, CA %d of %d: %s%v", args[0], n, len(cas), out, err)
+			}
 		}
 	}
 }
