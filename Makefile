@@ -1,6 +1,6 @@
 GO ?= go
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
-POLICIES = policies/default policies/examples/github policies/examples/packages policies/examples/llm
+POLICIES = policies/default policies/examples/github policies/examples/packages policies/examples/llm deploy/compose/policy
 TESTFLAGS ?= -race -tags netgo,osusergo -count=1 -timeout 25m
 
 .PHONY: build install check test tools fuzz soak mutants bench clean
@@ -15,7 +15,7 @@ check: build ## format, vet, staticcheck, policies
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
 	$(STATICCHECK) ./...
-	bin/sallyport policy fmt --check policies
+	bin/sallyport policy fmt --check policies deploy/compose/policy
 	bin/sallyport policy check $(POLICIES)
 	bin/sallyport policy test $(POLICIES)
 

@@ -69,6 +69,7 @@ type Sandbox struct {
 	Bindings []Binding `yaml:"bindings" doc:"names that exist only inside: NAME: URL, NAME:PORT: HOST:PORT, or NAME: {to: …}"`
 	Limits   Limits    `yaml:"limits" doc:"what it may do at once; what is left out or 0 is the default"`
 	Explicit Explicit  `yaml:"explicit" doc:"a proxy that its clients are told of"`
+	CA       Text      `yaml:"ca" doc:"file that is given the certificate of the CA, for what trusts no other way"`
 	Enrol    Enrol     `yaml:"enrol" doc:"how a namespace becomes its, without the control socket"`
 }
 

@@ -177,6 +177,12 @@ var mutants = []mutant{
 	{[]int{174}, "credentials/store.go", "if f.host == t.Addr.Host() {", "if false {", "credentials", "TestInherit"},
 	{[]int{88}, "proxy/exchange.go", "return x.dial.again(x.gate.ctx, w, &q)", "return nil", "proxy", "TestChangesReachStreams"},
 	{[]int{169}, "sandbox/netns/start.go", "|| within(s, dir) {", "{", e2e, "TestShownIsLittle"},
+	{[]int{230}, "docker-compose.yml", "    network_mode: none\n    dns: [198.18.0.1]", "    networks: [upstream]\n    dns: [198.18.0.1]", e2e, "TestCompose"},
+	{[]int{231}, "cmd/sallyport/holder.go", "if !h.rejoin(ctx) {", "if h != nil {", e2e, "TestCompose"},
+	{[]int{232}, "cmd/sallyport/relay.go", "case !at.Addr().IsLoopback():", "case false:", e2e, "TestRelay"},
+	{[]int{233}, "docker-compose.yml", "- vm-ca:/run/sallyport:ro", "- vm-ca:/run/sallyport:ro\n      - origin:/run/origin:ro", e2e, "TestCompose"},
+	{[]int{234}, "cmd/sallyport/tenant.go", "if err == nil && (a.UID == 0 ||", "if err == nil && (a.UID != 0 ||", e2e, "TestSocketsOfOthers"},
+	{[]int{234}, "cmd/sallyport/enrolment.go", "if err != nil || a.UID != 0 && a.UID != t.by && int(a.UID) != os.Getuid() {", "if err != nil {", e2e, "TestSocketsOfOthers"},
 
 	// Taken over.
 	{[]int{205}, "confine/sidecar.go", "unix.SYS_SETNS, unix.SYS_UNSHARE,", "unix.SYS_UNSHARE,", "confine", "TestFilterAlone"},

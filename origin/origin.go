@@ -10,11 +10,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"sync"
@@ -27,6 +25,9 @@ type Options struct {
 	Handler http.Handler
 	// HTTP1 leaves HTTP/2 out.
 	HTTP1 bool
+	// Keep is a directory in which the CA and its key outlive a restart; "" makes
+	// new ones each time.
+	Keep string
 	// Address to listen on; "" means 127.0.0.1.
 	Address string
 	// TLSPort and PlainPort are chosen by the system when 0.
@@ -119,23 +120,13 @@ func (g *Origin) Seen() []Request {
 	return append([]Request(nil), g.seen...)
 }
 
-// authority makes a CA and what issues certificates by it for any name.
+// authority makes what issues certificates for any name by a CA, and tells the CA.
 func authority(o Options) (func(*tls.ClientHelloInfo) (*tls.Certificate, error), []byte, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ca, key, text, err := kept(o.Keep)
 	if err != nil {
 		return nil, nil, err
 	}
 	now := time.Now()
-	t := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "origin CA"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	der, err := x509.CreateCertificate(rand.Reader, t, t, &key.PublicKey, key)
-	if err != nil {
-		return nil, nil, err
-	}
-	ca, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, nil, err
-	}
 	var mu sync.Mutex
 	made := map[string]*tls.Certificate{}
 	issue := func(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -148,7 +139,7 @@ func authority(o Options) (func(*tls.ClientHelloInfo) (*tls.Certificate, error),
 		if c := made[name]; c != nil {
 			return c, nil
 		}
-		leaf := &x509.Certificate{SerialNumber: big.NewInt(int64(len(made) + 2)), Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
+		leaf := &x509.Certificate{SerialNumber: serial(), Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
 			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, KeyUsage: x509.KeyUsageDigitalSignature}
 		if o.Expired {
 			leaf.NotAfter = now.Add(-time.Minute)
@@ -173,5 +164,5 @@ func authority(o Options) (func(*tls.ClientHelloInfo) (*tls.Certificate, error),
 		made[h.ServerName] = c
 		return c, nil
 	}
-	return issue, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), nil
+	return issue, text, nil
 }

@@ -26,6 +26,8 @@ need javac default-jdk-headless
 need sqlite3 sqlite3
 need certutil libnss3-tools
 need chromium chromium
+need dockerd docker.io
+need docker-compose docker-compose
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing="$missing ca-certificates"
 [ -z "$missing" ] && exit 0
 line="apt-get install -y --no-install-recommends$missing"

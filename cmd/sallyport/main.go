@@ -98,10 +98,10 @@ the code never sees, and recorded before it has an effect.`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		demoCommand(), runCommand(), serveCommand(),
-		joinCommand(), attachCommand(), gatewayCommand(),
+		joinCommand(), attachCommand(), relayCommand(), gatewayCommand(),
 		sandboxCommand(), statusCommand(), decisionsCommand(), credentialCommand(),
 		caCommand(), configCommand(), policyCommand(), auditCommand(),
-		demoClientCommand())
+		demoClientCommand(), demoOriginCommand())
 	return root
 }
 

@@ -36,6 +36,7 @@ type plan struct {
 	resolve      map[dest.Host]netip.Addr
 	limits       sandbox.Limits // of a sandbox that has none of its own
 	sandboxes    []planned
+	caFiles      []string          // that get the CA
 	watched      []string          // files and directories that it was made of
 	seen         [sha256.Size]byte // of those, before they were read
 
@@ -124,6 +125,7 @@ func newPlan(ctx context.Context, file string, f *config.File) (*plan, error) {
 		p.sandbox(bad, i, rel)
 	}
 	p.apart(bad)
+	p.caFiles = caFiles(bad, f)
 	if err := bad.Err(); err != nil {
 		return nil, err
 	}

@@ -76,7 +76,7 @@ func (s *sidecar) follow(ctx context.Context, old, p *plan) (gone []*tenant, err
 		}
 		errs = append(errs, s.add(ctx, nobodyAsked, x, nil))
 	}
-	return gone, errs
+	return gone, append(errs, p.exportCA(s.issuer.CAPEM()))
 }
 
 // replan makes a plan of the file as it is now, that can replace the old one, and

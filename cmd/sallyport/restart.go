@@ -22,6 +22,9 @@ func (s *sidecar) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := p.exportCA(s.issuer.CAPEM()); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	planned := map[string]*kept{}

@@ -20,10 +20,11 @@ const (
 	tableName = "sallyport"
 )
 
-// hasIPv6 reports whether the kernel speaks it at all.
+// hasIPv6 reports whether the kernel speaks it here, where lo is up: Docker turns
+// it off, and then there is no address and no route that could be made local.
 func hasIPv6() bool {
-	_, err := os.Stat("/proc/thread-self/net/if_inet6") // of this thread, which may have entered another namespace
-	return err == nil
+	b, err := os.ReadFile("/proc/thread-self/net/if_inet6") // of this thread, which may have entered another namespace
+	return err == nil && len(b) > 0
 }
 
 // loopback makes every address local: to connect to any succeeds here.

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"sync"
+
+	"github.com/spf13/cobra"
+)
+
+// maxRelayed bounds the connections of one relay.
+const maxRelayed = 1024
+
+func relayCommand() *cobra.Command {
+	var listen, to string
+	cmd := &cobra.Command{
+		Use:   "relay --to SOCKET",
+		Short: "Give clients that know proxies on TCP only the proxy on a Unix socket",
+		Long: `relay listens on loopback and hands each connection to the Unix socket of a
+sandbox's explicit proxy. In a container that shares the network namespace of a
+workload without a network, it is all that the workload can reach: HTTPS_PROXY is
+the only thing that has to be said inside, no capability is needed, and the proxy
+is known by who may open the socket. It outlives restarts of the sidecar.`,
+		Example: `  docker run --network none --name agent -e HTTPS_PROXY=http://127.0.0.1:3128 IMAGE
+  docker run --network container:agent -v /run/sallyport/agent:/run/sallyport:ro sallyport relay --to /run/sallyport/proxy.sock`,
+		Args: cobra.NoArgs,
+	}
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:3128", "listen on `ADDRESS:PORT`, of loopback")
+	cmd.Flags().StringVar(&to, "to", "", "hand connections to the Unix socket at `PATH`")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		at, err := netip.ParseAddrPort(listen)
+		switch {
+		case to == "":
+			return errors.New("relay: to which proxy? Say --to PATH, of a Unix socket")
+		case !filepath.IsAbs(to):
+			return fmt.Errorf("relay: --to %q is not an absolute path", to)
+		case err != nil:
+			return fmt.Errorf("relay: --listen %q: expected ADDRESS:PORT, such as 127.0.0.1:3128", listen)
+		case !at.Addr().IsLoopback(): // whoever reaches it is the sandbox
+			return fmt.Errorf("relay: --listen %s is no loopback address: whoever reaches it would be taken for the sandbox", at)
+		}
+		l, err := net.Listen("tcp", at.String())
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "relaying %s to %s\n", l.Addr(), to)
+		return relay(cmd.Context(), l, to)
+	}
+	return cmd
+}
+
+// relay serves l until ctx ends, and then ends what is open.
+func relay(ctx context.Context, l net.Listener, to string) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
+	room := make(chan struct{}, maxRelayed)
+	for {
+		c, err := l.Accept()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		room <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-room }()
+			pass(ctx, c, to)
+		})
+	}
+}
+
+// pass copies both ways until both have ended. A proxy that is not there is a
+// connection that ends.
+func pass(ctx context.Context, c net.Conn, to string) {
+	defer c.Close()
+	var d net.Dialer
+	u, err := d.DialContext(ctx, "unix", to)
+	if err != nil {
+		return
+	}
+	defer u.Close()
+	defer context.AfterFunc(ctx, func() { _, _ = c.Close(), u.Close() })()
+	done := make(chan struct{})
+	go func() {
+		copyEnd(u, c)
+		close(done)
+	}()
+	copyEnd(c, u)
+	<-done
+}
+
+// copyEnd copies to the end, and passes the end on.
+func copyEnd(dst, src net.Conn) {
+	if _, err := io.Copy(dst, src); err != nil { // one that broke ends both
+		_, _ = dst.Close(), src.Close()
+		return
+	}
+	if h, ok := dst.(interface{ CloseWrite() error }); ok {
+		_ = h.CloseWrite()
+	}
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sallyport/origin"
+)
+
+// wrote is what a command writes.
+func wrote(args ...string) string {
+	out, _ := exec.Command(args[0], args[1:]...).CombinedOutput()
+	return string(out)
+}
+
+// hostile 232: a relay is for loopback only, and is nothing without its sidecar,
+// which may go and come.
+func TestRelay(t *testing.T) {
+	tool(t, "curl", "curl")
+	each(t, origin.Options{}, func(t *testing.T, p *place) {
+		base := filepath.Dir(p.dir)
+		sock, ca := filepath.Join(base, "run", "proxy.sock"), filepath.Join(base, "run", "told", "ca.pem")
+		s := p.sidecar(t, fmt.Sprintf("sandboxes:\n  - {name: told, labels: {team: web}, props: {tenant: t-7}, policy: [web], explicit: {socket: %s}, ca: %s}\n", sock, ca))
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := l.Addr().String()
+		_ = l.Close()
+		b := p.spawn(t, binary, "relay", "--listen", at, "--to", sock)
+		b.until("relaying " + at)
+		get := func(url string) string {
+			return wrote("curl", "-sS", "-m", "20", "--proxy", "http://"+at, "--cacert", ca, url)
+		}
+		for _, u := range []string{p.https("api.example.com", "/echo"), p.http("api.example.com", "/echo")} {
+			if out := get(u); !strings.Contains(out, `"X-Tenant-Id":["t-7"]`) {
+				t.Errorf("%s: %s", u, out)
+			}
+		}
+		if out := get(p.https("other.example.com", "/")); !strings.Contains(out, "default_deny") {
+			t.Errorf("what no rule allows: %s", out)
+		}
+		c, err := net.Dial("tcp", at) // the end is passed on
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: api.example.com:%d\r\nConnection: close\r\n\r\n", p.http("api.example.com", "/large?bytes=300000"), p.origin.PlainPort)
+		if all, err := io.ReadAll(c); err != nil || len(all) < 300000 {
+			t.Errorf("%d bytes, %v: %.400s", len(all), err, all)
+		}
+		_ = c.Close()
+		s.kill()
+		if out := get(p.http("api.example.com", "/")); !strings.Contains(out, "Empty reply") && !strings.Contains(out, "reset") {
+			t.Errorf("without a sidecar: %s", out)
+		}
+		s.begin()
+		if out := get(p.https("api.example.com", "/echo")); !strings.Contains(out, `"X-Tenant-Id":["t-7"]`) {
+			t.Errorf("after a restart: %s", out)
+		}
+		for want, args := range map[string][]string{
+			"Say --to PATH":                       {"relay"},
+			"is not an absolute path":             {"relay", "--to", "x.sock"},
+			"expected ADDRESS:PORT":               {"relay", "--to", sock, "--listen", "3128"},
+			"0.0.0.0:3128 is no loopback address": {"relay", "--to", sock, "--listen", "0.0.0.0:3128"},
+			"[::]:3128 is no loopback address":    {"relay", "--to", sock, "--listen", "[::]:3128"},
+		} {
+			if out := p.exec(args...); out.code != 125 || !strings.Contains(out.stderr, want) {
+				t.Errorf("%v: %+v, want %q", args, out, want)
+			}
+		}
+		s.stop()
+		text := []byte("sandboxes:\n  - name: a\n    ca: ca.pem\n")
+		if err := os.WriteFile(s.config, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if out := p.exec("config", "check", s.config); !strings.Contains(out.stdout, `:3:9: sandboxes[0].ca: "ca.pem" is not an absolute path`) {
+			t.Errorf("%+v", out)
+		}
+	})
+}
+
+// hostile 234: a sidecar that cannot give its sockets away serves whom they are for,
+// by the kernel's word, and nobody else.
+func TestSocketsOfOthers(t *testing.T) {
+	tool(t, "python3", "python3")
+	if os.Getuid() != 0 {
+		t.Skip("only root can be two other users")
+	}
+	p := newPlace(t, callers()[1], origin.Options{})
+	base := filepath.Dir(p.dir)
+	sock, dir := filepath.Join(base, "run", "proxy.sock"), filepath.Join(base, "run", "agent")
+	s := p.sidecar(t, fmt.Sprintf("sandboxes:\n  - {name: told, labels: {team: web}, props: {tenant: t-7}, policy: [web], explicit: {socket: %s, user: 23456}}\n  - {name: agent, labels: {team: web}, props: {tenant: t-8}, policy: [web], enrol: {dir: %s, user: 23456}}\n", sock, dir))
+	as := func(uid string) string {
+		script := fmt.Sprintf(`
+import socket
+for path, kind, text in (("%s", socket.SOCK_STREAM, b"GET %s HTTP/1.1\r\nHost: api.example.com:%d\r\nConnection: close\r\n\r\n"), ("%s", socket.SOCK_SEQPACKET, b"x")):
+    s = socket.socket(socket.AF_UNIX, kind); s.settimeout(10); s.connect(path)
+    try: s.send(text); print("answered", s.recv(4096))
+    except OSError: print("answered", b"")
+`, sock, p.http("api.example.com", "/echo"), p.origin.PlainPort, filepath.Join(dir, enrolSocket))
+		return wrote("setpriv", "--reuid", uid, "--regid", uid, "--clear-groups", "/usr/bin/python3", "-c", script)
+	}
+	if out := as("23456"); strings.Count(out, "answered b''") != 0 || !strings.Contains(out, "t-7") || !strings.Contains(out, `"error"`) {
+		t.Errorf("whose they are: %s", out)
+	}
+	if out := as("34567"); strings.Count(out, "answered b''") != 2 {
+		t.Errorf("somebody else: %s", out)
+	}
+	s.stop()
+}
