@@ -18,6 +18,7 @@ type Sandbox struct {
 	State    string             `json:"state"` // active, paused, revoked
 	Way      string             `json:"way,omitempty"`
 	Bindings map[string]Binding `json:"bindings,omitempty"`
+	Via      []Via              `json:"via,omitempty"`   // which only the configuration makes
 	Limits   Limits             `json:"limits,omitzero"` // of its own
 	Created  time.Time          `json:"created"`
 }

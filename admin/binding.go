@@ -20,6 +20,14 @@ type BindingTLS struct {
 	ServerName string `json:"server_name,omitempty"`
 }
 
+// A Via is a service of the operator's that carries what goes to some destinations.
+type Via struct {
+	Match       string `json:"match"`
+	To          string `json:"to"`
+	Credentials bool   `json:"credentials,omitempty"`
+	Key         string `json:"key"` // names it, and tells nothing of it
+}
+
 // MarshalJSON writes a text where that says all.
 func (b Binding) MarshalJSON() ([]byte, error) {
 	if b == (Binding{To: b.To}) {

@@ -241,6 +241,7 @@ func (c encoder) server(s *Server) {
 	}
 	c.addr("network.peer", s.Address)
 	c.str("server.binding", s.Binding)
+	c.str("server.via", s.Via)
 	var denied, passed []string
 	for _, j := range s.Judged {
 		if t := j.Address.String() + " " + j.Class; j.OK {

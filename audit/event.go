@@ -101,6 +101,7 @@ type Server struct {
 	Judged  []Judged
 	TLS     *TLS
 	Binding string
+	Via     string // the operator's service that carries it
 }
 
 // Judged is an address and what was said of it.
@@ -132,7 +133,7 @@ type Decision struct {
 type CredentialUse struct {
 	Name, Kind, Version, Source string
 	Place                       string // header:Authorization, query:key
-	Client                      string // none, stripped
+	Client                      string // none, stripped, withheld
 }
 
 // Result is how it ended.

@@ -67,6 +67,7 @@ type Sandbox struct {
 	Policy   []Text    `yaml:"policy" doc:"policies that decide for it, outermost first"`
 	Mode     Text      `yaml:"mode" doc:"enforce, observe or sealed"`
 	Bindings []Binding `yaml:"bindings" doc:"names that exist only inside: NAME: URL, NAME:PORT: HOST:PORT, or NAME: {to: …}"`
+	Via      []Via     `yaml:"via" doc:"services of your own that carry what goes to some destinations"`
 	Limits   Limits    `yaml:"limits" doc:"what it may do at once; what is left out or 0 is the default"`
 	Explicit Explicit  `yaml:"explicit" doc:"a proxy that its clients are told of"`
 	CA       Text      `yaml:"ca" doc:"file that is given the certificate of the CA, for what trusts no other way"`
@@ -97,6 +98,16 @@ type BindingTLS struct {
 	ServerName Text `yaml:"server_name" doc:"name that the target's certificate is for"`
 	ClientCert Text `yaml:"client_cert" doc:"PEM file of the certificate of who asks"`
 	ClientKey  Text `yaml:"client_key" doc:"PEM file of its key"`
+}
+
+// A Via is a service of the operator's that carries what goes to some
+// destinations, and is told whose it is in signed headers.
+type Via struct {
+	Match       Text       `yaml:"match" doc:"HOST[:PORT] or *.HOST[:PORT]" need:"yes"`
+	To          Text       `yaml:"to" doc:"http(s)://HOST[:PORT][/PREFIX] of the service" need:"yes"`
+	Key         Text       `yaml:"key" doc:"where the key is that signs: env:VARIABLE or file:PATH, of at least 32 characters" need:"yes"`
+	Credentials Bool       `yaml:"credentials" doc:"whether credentials of the destination go to the service; it is not so unless it is said"`
+	TLS         BindingTLS `yaml:"tls" doc:"how the service proves who it is, and who asks"`
 }
 
 // Explicit is a listener for clients that are told of a proxy.
@@ -132,6 +143,12 @@ type Number struct {
 	N   int64
 	Pos Pos
 	Set bool
+}
+
+// A Bool is true or false.
+type Bool struct {
+	B   bool
+	Pos Pos
 }
 
 // A Duration has a unit: 500ms, 30s, 2m, 1h.

@@ -102,11 +102,14 @@ func TestWrongFiles(t *testing.T) {
 		"sandboxes: [{name: a, bindings: {x: {\"-\": y}}}]": {"bindings.x.-: there is no such key"},
 		"sandboxes: [{name: a, bindings: {x: y, x: z}}]":    {"1:40"},
 		"sandboxes: [{name: a, bindings: {x: {tls: ca}}}]":  {"bindings.x.tls: expected a mapping, found a text"},
-		"sandboxes: [{name: &a b}]":                         {"sandboxes[0].name: expected a text, found an anchor, alias or tag"},
-		"state: !!str x":                                    {"state: expected a text, found an anchor, alias or tag"},
-		"state: a\n---\nstate: b":                           {"x.yaml:3:1: a second document"},
-		"\tstate: a":                                        {"x.yaml:1:6: tab character"},
-		"stat: a\ncontrl: b\naudit: c":                      {"1:1: stat:", "2:1: contrl:", "3:8: audit:"},
+		"sandboxes: [{name: a, via: {match: b}}]":           {"sandboxes[0].via: expected a list, found a mapping"},
+		"sandboxes: [{name: a, via: [{match: b}]}]":         {"via[0]: to is missing", "via[0]: key is missing"},
+		"sandboxes: [{name: a, via: [{match: b, credentials: yes please}]}]": {"via[0].credentials: expected true or false, found a text"},
+		"sandboxes: [{name: &a b}]":    {"sandboxes[0].name: expected a text, found an anchor, alias or tag"},
+		"state: !!str x":               {"state: expected a text, found an anchor, alias or tag"},
+		"state: a\n---\nstate: b":      {"x.yaml:3:1: a second document"},
+		"\tstate: a":                   {"x.yaml:1:6: tab character"},
+		"stat: a\ncontrl: b\naudit: c": {"1:1: stat:", "2:1: contrl:", "3:8: audit:"},
 	} {
 		_, err := Parse("x.yaml", []byte(text))
 		var ps *Problems

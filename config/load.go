@@ -143,6 +143,13 @@ func (d *decoder) value(key string, n ast.Node, into reflect.Value) {
 			return
 		}
 		*v = Number{int64(u), pos(n), true}
+	case *Bool:
+		b, ok := n.(*ast.BoolNode)
+		if !ok {
+			wrong("true or false")
+			return
+		}
+		*v = Bool{b.Value, pos(n)}
 	case *Duration:
 		s, _ := scalar(n)
 		t, err := time.ParseDuration(s)

@@ -23,6 +23,8 @@ func schemaOf(t reflect.Type) map[string]any {
 		return map[string]any{"type": "string", "minLength": 1}
 	case reflect.TypeFor[Number]():
 		return map[string]any{"type": "integer", "minimum": 0}
+	case reflect.TypeFor[Bool]():
+		return map[string]any{"type": "boolean"}
 	case reflect.TypeFor[Duration]():
 		return map[string]any{"type": "string", "pattern": `^([0-9.]+(ns|us|µs|ms|s|m|h))+$`}
 	case reflect.TypeFor[Size]():

@@ -72,7 +72,7 @@ func (x *exchange) takeBody() error {
 		x.facts.BodyState = policy.BodyTruncated
 		return nil
 	}
-	x.facts.Size = int64(len(head))
+	x.facts.Size, x.whole = int64(len(head)), head
 	if r.Header.Get("Content-Encoding") != "" {
 		return nil
 	}

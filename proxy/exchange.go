@@ -44,6 +44,11 @@ type exchange struct {
 	prefix   string // path prefix of a binding
 	binding  bool
 	bound    sandbox.Binding // what the target is, if it is a binding
+	over     *sandbox.Via    // what carries it instead, or nil
+	told     string          // to that: the context of this request
+	nonce    string
+	created  int64
+	whole    []byte // of the body, when policy read all of it
 	grant    *credentials.Grant
 	stripped []string
 	dial     *dial
@@ -209,10 +214,14 @@ func (x *exchange) again(w *ward) *Refusal {
 	q := *x.question()
 	q.Sandbox = w.sb
 	b, binding := w.sb.Binding(x.target)
-	if ref := sealed(w.sb, binding); ref != nil {
+	via := w.sb.Via(x.target)
+	if binding {
+		via = nil
+	}
+	if ref := sealed(w.sb, binding || via != nil); ref != nil {
 		return ref
 	}
-	if binding != x.binding || binding && !b.Same(x.bound) {
+	if binding != x.binding || binding && !b.Same(x.bound) || !via.Same(x.over) {
 		return refuse(http.StatusForbidden, "binding_changed", "this name leads elsewhere now")
 	}
 	d := w.policy.Decide(x.gate.ctx, &q)
@@ -228,7 +237,11 @@ func (x *exchange) again(w *ward) *Refusal {
 // place finds what a target means in this sandbox: a binding, or itself.
 func (x *exchange) place(sb *sandbox.Sandbox) error {
 	b, ok := sb.Binding(x.target)
-	if ref := sealed(sb, ok); ref != nil {
+	x.over = nil
+	if !ok {
+		x.over = sb.Via(x.target)
+	}
+	if ref := sealed(sb, ok || x.over != nil); ref != nil {
 		return ref
 	}
 	x.binding, x.bound, x.final, x.fscheme, x.prefix = ok, b, x.target, x.scheme, ""
@@ -237,6 +250,9 @@ func (x *exchange) place(sb *sandbox.Sandbox) error {
 			return refuse(http.StatusForbidden, "binding_raw", "this name stands for a raw connection, not for HTTP")
 		}
 		x.final, x.fscheme, x.prefix = b.Target, b.TargetScheme, b.PathPrefix
+	}
+	if v := x.over; v != nil {
+		x.final, x.fscheme, x.prefix = v.Target, v.TargetScheme, v.PathPrefix
 	}
 	return nil
 }
@@ -251,7 +267,7 @@ func sealed(sb *sandbox.Sandbox, binding bool) *Refusal {
 
 // send forwards through goproxy's chain, which calls roundTrip.
 func (x *exchange) send() error {
-	x.dial = &dial{gate: x.gate, flow: x.flow, binding: x.binding, x: x}
+	x.dial = &dial{gate: x.gate, flow: x.flow, binding: x.within(), x: x}
 	ctx, cut := context.WithCancelCause(x.r.Context())
 	defer cut(nil)
 	x.cause = ctx

@@ -31,6 +31,15 @@ func (x *exchange) equip() error {
 	}
 	t := credentials.Target{Addr: x.final, Scheme: x.fscheme}
 	names := x.credentials()
+	if x.over != nil { // credentials are those of where it was meant to go
+		if err := x.context(); err != nil {
+			return err
+		}
+		t = credentials.Target{Addr: x.target, Scheme: x.scheme}
+		if !x.over.Credentials {
+			names = nil
+		}
+	}
 	if len(names) == 0 {
 		x.stripped = x.ward.keys.Strip(t, x.r.Header, x.r.URL)
 		if g := x.srv.cfg.Credentials.Watch(t); g != nil {
@@ -86,6 +95,9 @@ func (x *exchange) outgoing(ctx context.Context) *http.Request {
 		if x.facts.BodyState == policy.BodyParsed {
 			out.ContentLength = x.facts.Size
 		}
+	}
+	if x.over != nil {
+		x.sign(out)
 	}
 	return out
 }

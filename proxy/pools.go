@@ -54,15 +54,18 @@ func newPools(g *Gate, pol Decider) *pools {
 
 // of is the pool of a request.
 func (p *pools) of(x *exchange) *http.Transport {
-	if !x.binding {
+	if !x.within() {
 		return p.open
+	}
+	k, settings := x.bound.TLS.Key(), x.bound.TLS
+	if x.over != nil {
+		k, settings = "via "+x.over.TLS.Key(), x.over.TLS
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	k := x.bound.TLS.Key()
 	t := p.bound[k]
 	if t == nil {
-		t = p.transport(x.bound.TLS)
+		t = p.transport(settings)
 		p.bound[k] = t
 	}
 	return t

@@ -125,11 +125,11 @@ func (x *exchange) record() error {
 	}
 	if x.decision.Respond == nil {
 		for _, n := range x.credentials() {
-			ev.Credential = append(ev.Credential, audit.CredentialUse{Name: n})
+			ev.Credential = append(ev.Credential, x.use(n))
 		}
 	}
-	if x.binding {
-		ev.Server = &audit.Server{Binding: x.target.String()}
+	if x.within() {
+		ev.Server = &audit.Server{Binding: bindingName(x.binding, x.target), Via: x.viaName()}
 	}
 	if _, err := x.srv.cfg.Audit.Record(x.r.Context(), ev); err != nil {
 		x.srv.cfg.Log.Error().Err(err).Msg("no record, no effect")
@@ -137,6 +137,15 @@ func (x *exchange) record() error {
 		return refuse(http.StatusServiceUnavailable, "audit_unavailable", "the audit log cannot be written, so nothing is sent").because(err)
 	}
 	return nil
+}
+
+// use is what a decision's record says of a credential that was asked for.
+func (x *exchange) use(name string) audit.CredentialUse {
+	u := audit.CredentialUse{Name: name}
+	if x.over != nil && !x.over.Credentials {
+		u.Client = "withheld" // it does not go to an operator's service
+	}
+	return u
 }
 
 // refuse answers a refusal and records it: in the decision if there is none
@@ -195,11 +204,8 @@ func (x *exchange) complete() {
 	ev.Connection.ID = x.flow.id
 	ev.Request = &audit.Request{Method: x.r.Method, Scheme: x.scheme, Host: x.target.Host().String(), Port: x.target.Port(), Path: x.facts.PathRaw, Size: -1}
 	if x.dial != nil {
-		name := ""
-		if x.binding {
-			name = x.target.String()
-		}
-		ev.Server = x.dial.server(name)
+		ev.Server = x.dial.server(bindingName(x.binding, x.target))
+		ev.Server.Via = x.viaName()
 		x.result.Resends = x.dial.resends()
 	}
 	if x.grant != nil {
@@ -210,6 +216,11 @@ func (x *exchange) complete() {
 	if strings.HasPrefix(x.result.ErrorType, "credential_") { // those that were asked for and are not on it
 		for _, c := range x.decision.Credentials {
 			ev.Credential = append(ev.Credential, audit.CredentialUse{Name: c.Name})
+		}
+	}
+	if x.over != nil && !x.over.Credentials {
+		for _, n := range x.credentials() {
+			ev.Credential = append(ev.Credential, x.use(n))
 		}
 	}
 	for _, p := range x.stripped {

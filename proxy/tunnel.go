@@ -26,7 +26,7 @@ func (f *flow) tunnel(w *ward, q *policy.Question, d *policy.Decision, client ne
 	start := time.Now()
 	target := q.Destination.Addr
 	bound, binding := w.sb.Binding(target)
-	if ref := sealed(w.sb, binding); ref != nil {
+	if ref := unread(w.sb, target, binding); ref != nil {
 		f.refuseOpaque(ref, d, q.Destination.Protocol)
 		return
 	}
@@ -94,6 +94,15 @@ func (f *flow) tunnel(w *ward, q *policy.Question, d *policy.Decision, client ne
 	_ = g.srv.cfg.Audit.Append(done)
 }
 
+// unread refuses what has no place in a tunnel: names that do not exist, and
+// those of which an operator's service carries the requests.
+func unread(sb *sandbox.Sandbox, to dest.Addr, binding bool) *Refusal {
+	if !binding && sb.Via(to) != nil {
+		return refuse(403, "via_opaque", "requests to this name go through a service that reads them, so it is not reached unread")
+	}
+	return sealed(sb, binding)
+}
+
 // stillGranted asks about a tunnel that is open as it was asked about at first.
 func stillGranted(now, began *ward, q *policy.Question, bound sandbox.Binding, opaque bool) *Refusal {
 	if now.policy == began.policy && now.sb == began.sb {
@@ -102,7 +111,7 @@ func stillGranted(now, began *ward, q *policy.Question, bound sandbox.Binding, o
 	again := *q
 	again.Sandbox = now.sb
 	b, binding := now.sb.Binding(q.Destination.Addr)
-	if ref := sealed(now.sb, binding); ref != nil {
+	if ref := unread(now.sb, q.Destination.Addr, binding); ref != nil {
 		return ref
 	}
 	if b.Target != bound.Target {

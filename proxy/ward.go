@@ -93,7 +93,7 @@ func (l *live) look(w *ward) {
 func (g *Gate) Update(sb *sandbox.Sandbox, pol Decider) {
 	// Connections of another policy are not used again: it may have asked about their
 	// addresses. Nor are those of bindings that lead elsewhere now.
-	if w := g.ward.Load(); w.policy != pol || !sandbox.SameBindings(w.sb.Bindings, sb.Bindings) {
+	if w := g.ward.Load(); w.policy != pol || !sb.SameWays(w.sb) {
 		g.pools.Swap(newPools(g, pol)).close()
 	}
 	g.ward.Store(g.srv.newWard(sb, pol))

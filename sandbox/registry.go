@@ -225,7 +225,7 @@ func (s *Sandbox) clone() Sandbox {
 	c := *s
 	c.Labels = maps.Clone(s.Labels)
 	c.Policy = slices.Clone(s.Policy)
-	c.Bindings = slices.Clone(s.Bindings)
+	c.Bindings, c.Vias = slices.Clone(s.Bindings), slices.Clone(s.Vias)
 	if s.Props != nil {
 		c.Props = cloneJSON(s.Props).(map[string]any)
 	}

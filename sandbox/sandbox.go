@@ -73,6 +73,7 @@ type Sandbox struct {
 	Mode     Mode
 	Identity Identity
 	Bindings []Binding
+	Vias     []Via // for what is no binding
 	Limits   Limits
 	Created  time.Time
 	Paused   bool // nothing passes until it is resumed
@@ -92,10 +93,15 @@ func (s *Sandbox) Binding(a dest.Addr) (Binding, bool) {
 	return Binding{}, false
 }
 
-// Binds reports whether a name exists as a binding on any port.
+// Binds reports whether a name leads anywhere by a binding or a via, on any port.
 func (s *Sandbox) Binds(h dest.Host) bool {
 	for _, b := range s.Bindings {
 		if b.Host == h {
+			return true
+		}
+	}
+	for _, v := range s.Vias {
+		if v.Match.Match(dest.NewAddr(h, max(v.Match.Port(), 1))) {
 			return true
 		}
 	}

@@ -45,7 +45,7 @@ func (p *plan) sandbox(bad *config.Problems, i int, rel func(string) string) {
 	for _, kv := range c.Labels {
 		labels[kv.Key.S] = kv.Value.S
 	}
-	bindings := p.bound(bad, key, c.Bindings, rel)
+	bindings, vias := p.bound(bad, key, c.Bindings, rel), p.vias(bad, key, c.Via, rel)
 	out.door = p.doorway(bad, key, c.Explicit, rel)
 	named := p.named(bad, key+".policy", c.Policy)
 	sb, err := p.describe(c.Name.S, labels, c.Props.V, named, c.Mode.S, nil)
@@ -54,7 +54,7 @@ func (p *plan) sandbox(bad *config.Problems, i int, rel func(string) string) {
 		return
 	}
 	sb.Limits = limitsIn(bad, key+".limits", c.Limits)
-	sb.Bindings, sb.Identity.Way = bindings, p.wayOf(bad, key, c)
+	sb.Bindings, sb.Vias, sb.Identity.Way = bindings, vias, p.wayOf(bad, key, c)
 	out.Sandbox, out.usual = *sb, len(c.Policy) == 0
 	p.sandboxes = append(p.sandboxes, out)
 }
@@ -135,8 +135,8 @@ func plainName(s string) bool {
 func (x *planned) same(y *planned) bool {
 	a, b := *x, *y
 	a.pos, b.pos = config.Pos{}, config.Pos{}
-	a.door, b.door, a.Bindings, b.Bindings = doorway{}, doorway{}, nil, nil
-	return reflect.DeepEqual(a, b) && x.door.is(&y.door) && sandbox.SameBindings(x.Bindings, y.Bindings)
+	a.door, b.door, a.Bindings, b.Bindings, a.Vias, b.Vias = doorway{}, doorway{}, nil, nil, nil, nil
+	return reflect.DeepEqual(a, b) && x.door.is(&y.door) && x.SameWays(&y.Sandbox)
 }
 
 // way is how it comes in: when that changes it is another.

@@ -60,7 +60,7 @@ func (s *sidecar) follow(ctx context.Context, old, p *plan) (gone []*tenant, err
 				continue
 			}
 			if was == nil || !was.same(is) {
-				sb.Labels, sb.Props, sb.Policy, sb.Mode, sb.Bindings, sb.Limits = is.Labels, is.Props, is.Policy, is.Mode, is.Bindings, is.Limits
+				sb.Labels, sb.Props, sb.Policy, sb.Mode, sb.Bindings, sb.Vias, sb.Limits = is.Labels, is.Props, is.Policy, is.Mode, is.Bindings, is.Vias, is.Limits
 				t.usual, sb.Identity = is.usual, is.identified(sb.Identity)
 				errs = append(errs, s.control(ctx, nobodyAsked, &sb, "change", map[string]string{"by": "configuration"}), t.followDoor(is))
 			}

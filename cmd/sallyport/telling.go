@@ -21,6 +21,10 @@ func tell(sb *sandbox.Sandbox) admin.Sandbox {
 		name, said := bindingSaid(b)
 		out.Bindings[name] = said
 	}
+	for _, v := range sb.Vias {
+		_, to := bindingText(sandbox.Binding{Target: v.Target, TargetScheme: v.TargetScheme, PathPrefix: v.PathPrefix})
+		out.Via = append(out.Via, admin.Via{Match: v.Match.String(), To: to, Credentials: v.Credentials, Key: v.Key.ID()})
+	}
 	return out
 }
 
