@@ -50,6 +50,12 @@ func footprintOf(file string, f *config.File) (out footprint) {
 			read(b.TLS.ClientCert, "sandboxes[%d].bindings.%s.tls.client_cert", i, b.Name.S)
 			read(b.TLS.ClientKey, "sandboxes[%d].bindings.%s.tls.client_key", i, b.Name.S)
 		}
+		for j, v := range sb.Via {
+			source(v.Key, "sandboxes[%d].via[%d].key", i, j)
+			read(v.TLS.CA, "sandboxes[%d].via[%d].tls.ca", i, j)
+			read(v.TLS.ClientCert, "sandboxes[%d].via[%d].tls.client_cert", i, j)
+			read(v.TLS.ClientKey, "sandboxes[%d].via[%d].tls.client_key", i, j)
+		}
 		e := sb.Explicit
 		source(e.Token, "sandboxes[%d].explicit.token", i)
 		read(e.ClientCert, "sandboxes[%d].explicit.client_cert", i)
