@@ -153,3 +153,57 @@ func TestRegistryRace(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// Ten thousand sandboxes: what it costs to find one, to change one, and to list
+// those that have a label.
+func BenchmarkRegistry(b *testing.B) {
+	const n = 10_000
+	r := NewRegistry()
+	ids := make([]string, n)
+	for i := range n {
+		sb := &Sandbox{ID: NewID(), Name: fmt.Sprintf("box-%05d", i), Labels: map[string]string{"team": fmt.Sprint(i % 100)}, Props: map[string]any{"tenant": fmt.Sprint(i)}, Identity: Identity{WayJoin, fmt.Sprint(i)}}
+		ids[i] = sb.ID
+		if err := r.Update(func(tx *Tx) error { return tx.Put(sb) }); err != nil {
+			b.Fatal(err)
+		}
+	}
+	must := func(b *testing.B, err error) {
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.Run("get", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			must(b, r.View(func(tx *Tx) error { _, err := tx.Get(ids[i%n]); return err }))
+		}
+	})
+	b.Run("identity", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			must(b, r.View(func(tx *Tx) error { _, err := tx.ByIdentity(Identity{WayJoin, fmt.Sprint(i % n)}); return err }))
+		}
+	})
+	b.Run("label", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			must(b, r.View(func(tx *Tx) error { _, err := tx.List(map[string]string{"team": fmt.Sprint(i % 100)}); return err }))
+		}
+	})
+	b.Run("change", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			must(b, r.Update(func(tx *Tx) error {
+				sb, err := tx.Get(ids[i%n])
+				if err != nil {
+					return err
+				}
+				sb.Paused = !sb.Paused
+				return tx.Put(sb)
+			}))
+		}
+	})
+	b.Run("create and delete", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			sb := &Sandbox{ID: NewID(), Name: fmt.Sprintf("new-%d", i)}
+			must(b, r.Update(func(tx *Tx) error { return tx.Put(sb) }))
+			must(b, r.Update(func(tx *Tx) error { return tx.Delete(sb.ID) }))
+		}
+	})
+}

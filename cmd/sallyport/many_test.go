@@ -1,0 +1,208 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sallyport/admin"
+	"sallyport/origin"
+	"sallyport/sandbox/netns"
+)
+
+// bare makes a network namespace that ends with its file.
+func bare(t testing.TB) *os.File {
+	t.Helper()
+	var ns *os.File
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // and thrown away with the goroutine
+		err := unix.Unshare(unix.CLONE_NEWNET)
+		if err == nil {
+			ns, err = os.Open("/proc/thread-self/ns/net")
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	return ns
+}
+
+// from sends a request out of a namespace, and returns the answer's status.
+func from(ns *os.File, host string, port int) (status int, err error) {
+	done := make(chan error, 1)
+	var c net.Conn
+	go func() {
+		runtime.LockOSThread() // and thrown away with the goroutine
+		err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
+		if err == nil {
+			c, err = net.DialTimeout("tcp4", fmt.Sprintf("198.51.100.7:%d", port), 10*time.Second)
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := fmt.Fprintf(c, "GET /echo HTTP/1.1\r\nHost: %s:%d\r\nConnection: close\r\n\r\n", host, port); err != nil {
+		return 0, err
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		return 0, err
+	}
+	return resp.StatusCode, resp.Body.Close()
+}
+
+// A footprint is what a process takes.
+type footprint struct{ fds, goroutines, rss, namespaces, kept int }
+
+func (s *side) footprint() (f footprint) {
+	s.t.Helper()
+	pid := s.b.cmd.Process.Pid
+	es, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	f.fds = len(es)
+	for _, e := range es {
+		if to, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", pid, e.Name())); strings.HasPrefix(to, "net:") {
+			f.namespaces++
+		}
+	}
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	for line := range strings.Lines(string(text)) {
+		if v, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			f.rss, _ = strconv.Atoi(strings.Fields(v)[0])
+		}
+	}
+	for line := range strings.Lines(s.metrics()) {
+		if v, ok := strings.CutPrefix(line, "go_goroutines "); ok {
+			f.goroutines, _ = strconv.Atoi(strings.TrimSpace(v))
+		}
+	}
+	left, _ := os.ReadDir(filepath.Join(filepath.Dir(s.config), "state", "ca", "sandboxes"))
+	f.kept = len(left)
+	return f
+}
+
+// metrics is what the sidecar counts.
+func (s *side) metrics() string {
+	s.t.Helper()
+	c := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", s.control)
+	}, DisableKeepAlives: true}}
+	resp, err := c.Get("http://sidecar/metrics")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var b strings.Builder
+	if _, err := bufio.NewReader(resp.Body).WriteTo(&b); err != nil {
+		s.t.Fatal(err)
+	}
+	return b.String()
+}
+
+// A thousand sandboxes are created, used and revoked, and nothing is left.
+func TestThousandSandboxes(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can seal what somebody else made")
+	}
+	runtime.LockOSThread() // a thread that ends would be taken for the sidecar's parent
+	defer runtime.UnlockOSThread()
+	p := newPlace(t, callers()[0], origin.Options{})
+	s := p.sidecar(t, "")
+	client := admin.NewClient(s.control)
+	const n = 1000
+	before := s.footprint()
+	type box struct {
+		id string
+		ns *os.File
+		h  *holder
+	}
+	boxes := make([]box, 0, n)
+	var create, seal, use time.Duration
+	for i := range n {
+		b := box{ns: bare(t)}
+		began := time.Now()
+		made, err := client.Create(t.Context(), admin.Create{Name: fmt.Sprintf("box-%04d", i), Way: "attach", Labels: map[string]string{"n": strconv.Itoa(i % 10)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		create += time.Since(began)
+		began = time.Now()
+		b.id = made.Sandbox.ID
+		b.h = &holder{socket: made.Ticket.Socket, token: made.Ticket.Token}
+		if b.h.socks, err = netns.Attach(b.ns); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.h.enrol(t.Context()); err != nil {
+			t.Fatalf("%d: %v\n%s", i, err, s.b.out)
+		}
+		seal += time.Since(began)
+		began = time.Now()
+		if status, err := from(b.ns, "api.example.com", p.origin.PlainPort); err != nil || status != 200 {
+			t.Fatalf("%d: %d %v", i, status, err)
+		}
+		use += time.Since(began)
+		boxes = append(boxes, b)
+	}
+	during := s.footprint()
+	if all, err := client.List(t.Context(), map[string]string{"n": "3"}); err != nil || len(all) != n/10 {
+		t.Errorf("%d have the label, %v", len(all), err)
+	}
+	began := time.Now()
+	for i, b := range boxes {
+		if i%2 == 0 { // half of them by command, half by the end of who holds them
+			if err := client.Remove(t.Context(), b.id); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := from(b.ns, "api.example.com", p.origin.PlainPort); err == nil {
+				t.Fatalf("%d is served though it was removed", i)
+			}
+		}
+		_ = b.h.conn.Close()
+		b.h.socks.Close()
+		_ = b.ns.Close()
+		if i%2 != 0 {
+			revoked := admin.Revoked
+			if _, err := client.Change(t.Context(), b.id, admin.Patch{State: &revoked}); err != nil {
+				t.Fatal(err)
+			}
+			if err := client.Remove(t.Context(), b.id); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	remove := time.Since(began)
+	var after footprint
+	for range 300 { // what was open ends by and by
+		if after = s.footprint(); after.fds <= before.fds+4 && after.goroutines <= before.goroutines+4 {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Logf("a create %v, sealing and enrolling %v, a first request %v, a removal %v; a sandbox takes %d KiB, %.1f descriptors, %.1f goroutines",
+		create/n, seal/n, use/n, remove/n, (during.rss-before.rss)/n, float64(during.fds-before.fds)/n, float64(during.goroutines-before.goroutines)/n)
+	if after.fds > before.fds+4 || after.goroutines > before.goroutines+4 || after.kept != 0 || after.namespaces != 0 {
+		t.Errorf("left behind: before %+v, with all %+v, after %+v", before, during, after)
+	}
+	s.stop()
+	if got := len(p.find(map[string]string{"event.name": "egress.request.decision", "sandbox.identity.method": "attach"})); got != n {
+		t.Errorf("%d decisions are recorded", got)
+	}
+}
