@@ -9,6 +9,8 @@ import (
 	"sallyport/admin"
 	"sallyport/config"
 	"sallyport/sandbox"
+
+	"github.com/google/uuid"
 )
 
 // planned is a sandbox of the configuration.
@@ -93,6 +95,9 @@ func (p *plan) describe(name string, labels map[string]string, props map[string]
 	var errs []error
 	if len(name) == 0 || len(name) > 128 || !plainName(name) {
 		errs = append(errs, fmt.Errorf("the name %q is not one: letters, digits, hyphens, dots and underscores, at most 128", name))
+	}
+	if uuid.Validate(name) == nil { // commands name a sandbox by either
+		errs = append(errs, fmt.Errorf("the name %q looks like an id, which could be another sandbox's", name))
 	}
 	if sb.Mode == "" {
 		sb.Mode = sandbox.Enforce
