@@ -80,10 +80,10 @@ func (p *place) talk(t testing.TB, ns *os.File, addr, text string) string {
 	return string(b)
 }
 
-// A footprint is what a process takes.
-type footprint struct{ fds, goroutines, rss, namespaces, kept int }
+// A usage is what a process takes.
+type usage struct{ fds, goroutines, rss, namespaces, kept int }
 
-func (s *side) footprint() (f footprint) {
+func (s *side) usage() (f usage) {
 	s.t.Helper()
 	pid := s.b.cmd.Process.Pid
 	es, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
@@ -135,14 +135,14 @@ func TestThousandSandboxes(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can seal what somebody else made")
 	}
-	runtime.LockOSThread() // a thread that ends would be taken for the sidecar's parent
+	runtime.LockOSThread() // a thread that ends would be usage for the sidecar's parent
 	defer runtime.UnlockOSThread()
 	p := newPlace(t, callers()[0], origin.Options{})
 	s := p.sidecar(t, "")
 	client := admin.NewClient(s.control)
 	const n = 1000
 	get := fmt.Sprintf("GET /echo HTTP/1.1\r\nHost: api.example.com:%d\r\nConnection: close\r\n\r\n", p.origin.PlainPort)
-	before := s.footprint()
+	before := s.usage()
 	type box struct {
 		id string
 		ns *os.File
@@ -175,7 +175,7 @@ func TestThousandSandboxes(t *testing.T) {
 		use += time.Since(began)
 		boxes = append(boxes, b)
 	}
-	during := s.footprint()
+	during := s.usage()
 	if all, err := client.List(t.Context(), map[string]string{"n": "3"}); err != nil || len(all) != n/10 {
 		t.Errorf("%d have the label, %v", len(all), err)
 	}
@@ -203,9 +203,9 @@ func TestThousandSandboxes(t *testing.T) {
 		}
 	}
 	remove := time.Since(began)
-	var after footprint
+	var after usage
 	for range 300 { // what was open ends by and by
-		if after = s.footprint(); after.fds <= before.fds+4 && after.goroutines <= before.goroutines+4 {
+		if after = s.usage(); after.fds <= before.fds+4 && after.goroutines <= before.goroutines+4 {
 			break
 		}
 		time.Sleep(20 * time.Millisecond)
