@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/andybalholm/brotli v1.2.8 // br answers are decoded to be searched for credentials
+	github.com/coreos/go-systemd/v22 v22.7.0 // readiness, watchdog and socket activation
 	github.com/elazarl/goproxy v1.9.3 // the handler chain that carries every request, and the point where CONNECT is decided
 	github.com/google/nftables v0.3.0 // the rules of a sealed namespace, without the nft program
 	github.com/google/renameio/v2 v2.0.2 // files of the sidecar's state appear whole or not at all

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
@@ -55,7 +56,7 @@ func serveSidecar(ctx context.Context, file string) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, unix.SIGHUP)
 	defer signal.Stop(hup)
-	log := newLogger()
+	log := newLogger().Level(zerolog.InfoLevel)
 	p, err := loadPlan(ctx, file)
 	if err != nil {
 		return err
@@ -89,7 +90,7 @@ func serveSidecar(ctx context.Context, file string) error {
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
-	ctl, err := unixListener("unix", f.Control.Socket.S, 0o666, -1) // who may command is asked of the kernel
+	ctl, err := controlListener(f.Control.Socket.S)
 	if err != nil {
 		return err
 	}
@@ -108,16 +109,26 @@ func serveSidecar(ctx context.Context, file string) error {
 	go func() { apiDone <- api.Serve(apiCtx, ctl) }()
 	log.Info().Str("control", f.Control.Socket.S).Str("config", file).Msg("ready")
 	s.ready.Store(true)
+	boss := &supervisor{}
+	if err := boss.watched(func() bool { s.Status(); return true }); err != nil {
+		log.Warn().Err(err).Msg("supervisor")
+	}
+	reload := func() {
+		defer boss.reloading()()
+		watch.follow(s.reload(ctx, file))
+	}
 	for {
 		select {
 		case <-hup:
-			watch.follow(s.reload(ctx, file))
+			reload()
 		case <-watch.changed:
-			watch.follow(s.reload(ctx, file))
+			reload()
 		case err := <-apiDone:
 			return errors.Join(fmt.Errorf("the control socket: %w", err), s.end())
 		case <-ctx.Done():
 			s.ready.Store(false)
+			_ = boss.stopping()
+			log.Info().Msg("stopping")
 			apiStop()
 			<-apiDone
 			return s.end()

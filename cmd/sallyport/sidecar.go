@@ -57,7 +57,7 @@ var (
 )
 
 func newSidecar(f *config.File, srv *proxy.Server, records *journal, issuer *leaf.Issuer, keys *keyring, p *plan, kept *shelf) *sidecar {
-	s := &sidecar{file: f, srv: srv, records: records, issuer: issuer, keys: keys, shelf: kept, reg: sandbox.NewRegistry(), log: newLogger(), started: time.Now(), tenants: map[string]*tenant{}, namespaces: map[uint64]*tenant{}}
+	s := &sidecar{file: f, srv: srv, records: records, issuer: issuer, keys: keys, shelf: kept, reg: sandbox.NewRegistry(), log: newLogger().Level(zerolog.InfoLevel), started: time.Now(), tenants: map[string]*tenant{}, namespaces: map[uint64]*tenant{}}
 	s.plan.Store(p)
 	return s
 }
