@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	"sallyport/admin"
 	"sallyport/config"
+	"sallyport/confine"
 	"sallyport/proxy/leaf"
 )
 
@@ -40,17 +42,21 @@ func caInitCommand() *cobra.Command {
 		Short: "Make the CA ahead of the first start of a sidecar, so that it can be distributed",
 		Long: `init makes a CA and its key in the directory that the configuration calls state.
 serve makes one by itself when there is none. Where there is one already, init
-changes nothing and fails: 'sallyport ca rotate' replaces it. Started by root, it
-gives the files to whoever owns the directory: make that for serve's user first.`,
-		Example: `  sallyport ca init
+changes nothing and fails: 'sallyport ca rotate' replaces it. What root makes
+belongs to whoever owns the directory, or to the user that --user names.`,
+		Example: `  sallyport ca init --user sallyport
   sallyport ca init --state ./state --days 90`,
 		Args: cobra.NoArgs,
 	}
 	state := cmd.Flags().String("state", config.Default().State.S, "keep it in `DIR`")
+	user := cmd.Flags().String("user", "", "make it for the `USER` that serve becomes when root starts it")
 	days := daysFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *days < 1 || *days > admin.MaxDays {
 			return fmt.Errorf("--days %d: expected 1 to %d", *days, admin.MaxDays)
+		}
+		if err := stateFor(*user, *state); err != nil {
+			return err
 		}
 		i, err := leaf.Init(*state, caOptions(*days))
 		if errors.Is(err, leaf.ErrExists) {
@@ -65,6 +71,21 @@ gives the files to whoever owns the directory: make that for serve's user first.
 		return err
 	}
 	return cmd
+}
+
+// stateFor makes the state directory for a user; "" is whoever this is.
+func stateFor(user, dir string) error {
+	if user == "" {
+		return nil
+	}
+	as, err := confine.LookUp(user)
+	if err != nil {
+		return fmt.Errorf("--user: %w", err)
+	}
+	if uid := os.Geteuid(); uid != 0 && uid != as.UID {
+		return fmt.Errorf("--user %s: only root can make it for another user; this is user %d", user, uid)
+	}
+	return prepareDirectory("--state", dir, 0o700, as, nil)
 }
 
 func caExportCommand(client func() *admin.Client) *cobra.Command {

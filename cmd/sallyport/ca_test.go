@@ -282,8 +282,25 @@ func TestCAEnds(t *testing.T) {
 // that others could read is not used.
 func TestOldKeyIsGone(t *testing.T) {
 	each(t, origin.Options{}, func(t *testing.T, p *place) {
-		s := p.sidecar(t, "")
+		more, want := "", p.who.uid
+		if want == 0 {
+			want = os.Getuid()
+		}
+		if want == 0 { // the one who rotates is not root then
+			more, want = "user: \"23456\"\n", 23456
+		}
 		dir := filepath.Join(filepath.Dir(p.dir), "state", "ca")
+		if more != "" {
+			if err := os.Mkdir(filepath.Dir(dir), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if out := p.exec("ca", "init", "--state", dir, "--user", "23456"); out.code != 0 {
+				t.Fatalf("%+v", out)
+			}
+		} else if out := p.exec("ca", "init", "--state", dir, "--user", "23456"); out.code == 0 || !strings.Contains(out.stderr, "--user 23456: only root can make it for another user") {
+			t.Errorf("%+v", out)
+		}
+		s := p.sidecar(t, more)
 		key, copied := filepath.Join(dir, "ca.key"), filepath.Join(filepath.Dir(p.dir), "copy")
 		if err := os.Link(key, copied); err != nil {
 			t.Fatal(err)
@@ -309,10 +326,6 @@ func TestOldKeyIsGone(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-		}
-		want := p.who.uid
-		if want == 0 {
-			want = os.Getuid()
 		}
 		if st, err := os.Stat(key); err != nil || st.Mode().Perm() != 0o600 || int(st.Sys().(*syscall.Stat_t).Uid) != want {
 			t.Errorf("%+v %v", st, err)
