@@ -63,6 +63,9 @@ func footprintOf(file string, f *config.File) (out footprint) {
 		if e.Socket.S != "" {
 			out.explicit = append(out.explicit, named{fmt.Sprintf("sandboxes[%d].explicit.socket", i), filepath.Dir(e.Socket.S), e.Socket})
 		}
+		if sb.CA.S != "" { // is written where the sandbox looks, too
+			out.enrol = append(out.enrol, named{fmt.Sprintf("sandboxes[%d].ca", i), filepath.Dir(sb.CA.S), sb.CA})
+		}
 		if d := sb.Enrol.Dir; d.S != "" {
 			out.enrol = append(out.enrol, named{fmt.Sprintf("sandboxes[%d].enrol.dir", i), d.S, d})
 		}
