@@ -2,6 +2,7 @@ package netns
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -162,6 +163,9 @@ func wrap(a answer, fds []int) (*Sockets, *os.File, error) {
 			if err != nil {
 				return nil, err
 			}
+			if t, ok := l.(*net.TCPListener); ok {
+				l = &listener{t}
+			}
 			out = append(out, l)
 		}
 		return out, nil
@@ -193,6 +197,24 @@ func wrap(a answer, fds []int) (*Sockets, *os.File, error) {
 		pty = next()
 	}
 	return s, pty, nil
+}
+
+// A listener's connections close at once. They have the options of the listener,
+// which others who have copies may have set: a close that lingers waits in the
+// kernel for a client that does not read.
+type listener struct{ *net.TCPListener }
+
+// Accept waits for the next connection.
+func (l *listener) Accept() (net.Conn, error) {
+	c, err := l.TCPListener.AcceptTCP()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.SetLinger(-1); err != nil && !errors.Is(err, net.ErrClosed) {
+		_ = c.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
 // End shuts all of them down, for whoever else has copies too, and closes them.

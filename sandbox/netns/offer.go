@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"syscall"
@@ -142,7 +143,7 @@ func parseOffer(text []byte) (offer, error) {
 	if err := d.Decode(&o); err != nil {
 		return o, errors.New("it is not an offer")
 	}
-	if d.More() {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return o, errors.New("something stands behind it")
 	}
 	if o.TCP < 1 || o.TCP > 2 || o.Explicit < 0 || o.Explicit > 2 || o.DNS < 1 || o.DNS > 2 || o.DNSTCP < 1 || o.DNSTCP > 2 || o.Log != 1 {
@@ -161,17 +162,14 @@ func rights(oob []byte) (fds []int, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for i := range msgs {
-		got, err := unix.ParseUnixRights(&msgs[i])
-		fds = append(fds, got...)
-		if err != nil {
-			return fds, err
-		}
+	for i := range msgs { // all, since what came is open
+		got, gotErr := unix.ParseUnixRights(&msgs[i])
+		fds, err = append(fds, got...), errors.Join(err, gotErr)
 	}
 	if len(fds) > maxOffered {
-		return fds, errors.New("too many descriptors")
+		err = errors.Join(err, errors.New("too many descriptors"))
 	}
-	return fds, nil
+	return fds, err
 }
 
 // check finds out of each descriptor whether it is what it is said to be, and

@@ -37,7 +37,7 @@ func (l *PacketLog) Read() (Packet, error) {
 		l.buf = make([]byte, 64<<10)
 	}
 	for len(l.got) == 0 {
-		n, err := l.f.Read(l.buf)
+		n, err := l.receive()
 		if errors.Is(err, unix.ENOBUFS) {
 			continue
 		}
@@ -49,6 +49,22 @@ func (l *PacketLog) Read() (Packet, error) {
 	p := l.got[0]
 	l.got = l.got[1:]
 	return p, nil
+}
+
+// receive waits in the poller, whatever the flags of the socket: others who have
+// copies may change them, and a read that waits in the kernel ends with nothing.
+func (l *PacketLog) receive() (n int, err error) {
+	c, err := l.f.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	if cerr := c.Read(func(fd uintptr) bool {
+		n, _, err = unix.Recvfrom(int(fd), l.buf, unix.MSG_DONTWAIT)
+		return !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR)
+	}); cerr != nil {
+		return 0, cerr
+	}
+	return n, err
 }
 
 // Numbers of linux/netfilter/nfnetlink_log.h.
