@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
 
 	"sallyport/admin"
 	"sallyport/sandbox"
@@ -31,15 +32,27 @@ type kept struct {
 
 // A shelf keeps them, a file each, and beside it the names that were given
 // addresses.
-type shelf struct{ dir, boot string }
+type shelf struct {
+	dir, boot string
+	lock      *os.File // held, so that nobody else hands the same sandboxes out
+}
 
 func openShelf(state string) (*shelf, error) {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return nil, err
 	}
-	s := &shelf{filepath.Join(state, "sandboxes"), strings.TrimSpace(string(b))}
-	return s, os.MkdirAll(s.dir, 0o700)
+	s := &shelf{dir: filepath.Join(state, "sandboxes"), boot: strings.TrimSpace(string(b))}
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return nil, err
+	}
+	if s.lock, err = os.Open(s.dir); err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(s.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("the state in %s is another sidecar's, which runs: %w", state, err), s.lock.Close())
+	}
+	return s, nil
 }
 
 func (s *shelf) file(id, kind string) string { return filepath.Join(s.dir, id+kind) }

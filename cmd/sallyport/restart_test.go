@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -88,4 +89,22 @@ func TestSidecarRestart(t *testing.T) {
 			t.Errorf("%d times restored", n)
 		}
 	})
+}
+
+// Two sidecars do not hand the same sandboxes out.
+func TestSidecarsShareNothing(t *testing.T) {
+	p := newPlace(t, callers()[0], origin.Options{})
+	s := p.sidecar(t, "")
+	text, err := os.ReadFile(s.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := strings.NewReplacer(p.log, p.log+"-2", s.control, s.control+"-2").Replace(string(text))
+	if err := os.WriteFile(s.config+"-2", []byte(second), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out := p.exec("serve", "-c", s.config+"-2"); out.code != 125 || !strings.Contains(out.stderr, "is another sidecar's, which runs") {
+		t.Errorf("%+v", out)
+	}
+	s.stop()
 }

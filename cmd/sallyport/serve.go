@@ -85,6 +85,7 @@ func serveSidecar(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
+	defer shelf.lock.Close()
 	s = newSidecar(f, srv, records, issuer, keys, p, shelf)
 	s.recent = recent
 	if err := s.begin(ctx); err != nil {

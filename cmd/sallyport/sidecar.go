@@ -146,7 +146,11 @@ func (s *sidecar) add(ctx context.Context, a admin.Actor, x planned, was *kept) 
 	t.gate = s.srv.Open(&sb, s.plan.Load().layers(&sb), t.names)
 	s.tenants[sb.ID] = t
 	if err := t.begin(x, was); err != nil {
-		return errors.Join(fmt.Errorf("sandbox %s: %w", sb.Name, err), s.drop(t))
+		err = fmt.Errorf("sandbox %s: %w", sb.Name, err)
+		if was != nil { // what was kept of it is for the next try
+			return errors.Join(err, s.close(t))
+		}
+		return errors.Join(err, s.drop(t))
 	}
 	return nil
 }
@@ -268,7 +272,13 @@ func (s *sidecar) Remove(ctx context.Context, a admin.Actor, ref string) error {
 	return err
 }
 
+// drop closes a tenant and forgets it.
 func (s *sidecar) drop(t *tenant) error {
+	return errors.Join(s.close(t), s.shelf.drop(t.gate.Sandbox().ID))
+}
+
+// close cuts what a tenant has open, and does not wait for it.
+func (s *sidecar) close(t *tenant) error {
 	id := t.gate.Sandbox().ID
 	revoked := *t.gate.Sandbox()
 	revoked.Revoked = true
@@ -282,5 +292,5 @@ func (s *sidecar) drop(t *tenant) error {
 	go func() { defer close(t.gone); t.close() }() // what it waits for is not ours to wait for
 	delete(s.tenants, id)
 	s.unclaim(cookie, t)
-	return errors.Join(s.reg.Update(func(tx *sandbox.Tx) error { return tx.Delete(id) }), s.shelf.drop(id))
+	return s.reg.Update(func(tx *sandbox.Tx) error { return tx.Delete(id) })
 }
