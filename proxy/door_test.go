@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"bufio"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -259,5 +260,35 @@ func TestDoorChanges(t *testing.T) {
 	g.ChangeDoor(d, proxy.Asks{})
 	if resp, _, _ := r.say(addr, "GET http://"+host+"/ HTTP/1.1\r\nHost: "+host+"\r\n\r\n"); inside(kept) != 0 || resp.StatusCode != 403 {
 		t.Errorf("a door that asks for nothing lets in: %v", resp)
+	}
+}
+
+// Whoever shows nothing, or not all of it, is not waited for: hostile 222.
+func TestDoorDoesNotWait(t *testing.T) {
+	r := newRig(t, rigging{})
+	_, _, plain := r.door("plain", proxy.Asks{Tokens: tokens(doorToken)})
+	_, _, secure := r.door("secure", proxy.Asks{Tokens: tokens(doorToken), TLS: &tls.Config{MinVersion: tls.VersionTLS12}})
+	ends := make(chan string, 4)
+	for what, say := range map[string][2]string{"nothing": {plain, ""}, "half a head": {plain, "GET http://a.example/ HTTP/1.1\r\nHost: a.exam"}, "no handshake": {secure, ""}, "half a handshake": {secure, "\x16\x03\x01\x02\x00\x01"}} {
+		go func() {
+			c, err := net.Dial("tcp", say[0])
+			if err != nil {
+				ends <- err.Error()
+				return
+			}
+			defer c.Close()
+			fmt.Fprint(c, say[1])
+			_ = c.SetReadDeadline(time.Now().Add(15 * time.Second))
+			if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+				ends <- what + " is waited for"
+				return
+			}
+			ends <- ""
+		}()
+	}
+	for range cap(ends) {
+		if e := <-ends; e != "" {
+			t.Error(e)
+		}
 	}
 }

@@ -84,7 +84,7 @@ be executed, 127 it was not found, 128+n it was ended by signal n.`,
   sallyport run --sidecar /run/sallyport/control.sock --name build --policy web -- make
 
   # nothing exists but one name
-  sallyport run --mode sealed --bind orders.internal=https://10.2.3.4:8443 -- ./agent`,
+  sallyport run --mode sealed --bind orders.internal=https://10.2.3.4:8443,ca=corp.pem,server_name=orders.corp -- ./agent`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return errors.New("run: which command? Write it behind --, such as: sallyport run --allow example.com -- curl https://example.com/")
