@@ -115,10 +115,15 @@ type Policy struct {
 	Sandboxes   []string `json:"sandboxes,omitempty"`   // for which it decides, by name
 }
 
-// An Actor is who asks, by the kernel's word.
+// An Actor is who asks: by the kernel's word, or over TCP by what they showed.
 type Actor struct {
-	UID, GID uint32
+	UID, GID uint32 // over TCP those of the sidecar
 	PID      int32
+	// Remote is, over TCP, the name in the client's certificate, or token; on the
+	// socket it is empty.
+	Remote      string
+	Certificate string // SHA-256 of the client's certificate
+	From        string // address of the client
 }
 
 // Errors that the API answers in their own way.

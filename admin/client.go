@@ -13,12 +13,18 @@ import (
 	"net/url"
 )
 
-// A Client commands a sidecar on its control socket. It is safe for concurrent use.
-type Client struct{ http *http.Client }
+// A Client commands a sidecar on its control socket, or over TCP. It is safe for
+// concurrent use.
+type Client struct {
+	http  *http.Client
+	base  string
+	token string
+	bad   error // why it cannot be used; every call returns it
+}
 
 // NewClient returns a client of the socket at path. Nothing is connected yet.
 func NewClient(path string) *Client {
-	return &Client{&http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	return &Client{base: "http://sallyport", http: &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", path)
 	}}}}
@@ -49,9 +55,15 @@ func (c *Client) do(ctx context.Context, method, path string, in any) (*http.Res
 		}
 		body = bytes.NewReader(b)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://sallyport"+path, body)
+	if c.bad != nil {
+		return nil, c.bad
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
 	if err != nil {
 		return nil, err
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -59,7 +71,7 @@ func (c *Client) do(ctx context.Context, method, path string, in any) (*http.Res
 		if errors.As(err, &u) {
 			err = u.Err
 		}
-		return nil, fmt.Errorf("the sidecar does not answer; is sallyport serve running with this control socket? %w", err)
+		return nil, fmt.Errorf("the sidecar does not answer; is sallyport serve running with this control socket or address? %w", err)
 	}
 	if resp.StatusCode >= 300 {
 		defer resp.Body.Close()

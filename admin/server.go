@@ -31,6 +31,8 @@ type Server struct {
 	Own uint32
 	// Metrics answers GET /metrics; nil has none.
 	Metrics http.Handler
+	// Refused is told of who was turned away, and why; nil is not.
+	Refused func(a Actor, code string)
 	// Failed is told of what should not happen; nil is not.
 	Failed func(error)
 }
@@ -51,6 +53,7 @@ type actorListener struct {
 	room chan struct{} // one for each connection
 	// strangers are those who are being told that they may not.
 	strangers chan struct{}
+	refused   func(Actor, string)
 }
 
 // forbidden is all that strangers are told; they keep nothing open here.
@@ -65,6 +68,9 @@ func (l actorListener) Accept() (net.Conn, error) {
 		}
 		a, err := Peer(c)
 		if err != nil || !l.may(a) {
+			if err == nil {
+				l.refused(a, Forbidden)
+			}
 			l.sendAway(c)
 			continue
 		}
@@ -136,8 +142,13 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, actorKey{}, c.(*actorConn))
+			return context.WithValue(ctx, actorKey{}, c.(*actorConn).actor)
 		}}
+	return serveUntil(ctx, srv, actorListener{l, s.may, make(chan struct{}, maxConns), make(chan struct{}, 16), s.refused})
+}
+
+// serveUntil serves until ctx ends, and then lets what is asked end.
+func serveUntil(ctx context.Context, srv *http.Server, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() {
 		end, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
@@ -146,11 +157,17 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		}
 	})
 	defer stop()
-	err := srv.Serve(actorListener{l, s.may, make(chan struct{}, maxConns), make(chan struct{}, 16)})
+	err := srv.Serve(l)
 	if errors.Is(err, http.ErrServerClosed) || ctx.Err() != nil {
 		return nil
 	}
 	return err
+}
+
+func (s *Server) refused(a Actor, code string) {
+	if s.Refused != nil {
+		s.Refused(a, code)
+	}
 }
 
 func (s *Server) may(a Actor) bool {
@@ -161,14 +178,14 @@ func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	handle := func(pattern string, h func(http.ResponseWriter, *http.Request, Actor) error) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			c, _ := r.Context().Value(actorKey{}).(*actorConn)
-			if c == nil { // whether the actor may was asked when the connection was taken
+			a, ok := r.Context().Value(actorKey{}).(Actor)
+			if !ok { // whether the actor may was asked when the connection was taken
 				answer(w, http.StatusForbidden, Problem{Code: "forbidden", Detail: "this is no connection of the control socket"})
 				return
 			}
 			defer s.recovered(w)
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-			if err := h(w, r, c.actor); err != nil {
+			if err := h(w, r, a); err != nil {
 				fail(w, err)
 			}
 		})
@@ -308,6 +325,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, _ Actor) error {
 	_ = rc.Flush()
 	e := json.NewEncoder(w)
 	err := s.Teller.Watch(r.Context(), func(c Change) error {
+		_ = rc.SetWriteDeadline(time.Now().Add(answerWithin))
 		if err := e.Encode(c); err != nil {
 			return err
 		}
@@ -342,44 +360,4 @@ func read(r *http.Request, into any) error {
 		return fmt.Errorf("%w: something stands behind the JSON value", ErrInvalid)
 	}
 	return nil
-}
-
-// A Problem is an error of the API: RFC 9457.
-type Problem struct {
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Code   string `json:"code"`
-	Detail string `json:"detail"`
-}
-
-func fail(w http.ResponseWriter, err error) {
-	status, code := http.StatusInternalServerError, "internal"
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		status, code = http.StatusRequestEntityTooLarge, "too_large"
-	case errors.Is(err, ErrInvalid):
-		status, code = http.StatusBadRequest, "invalid"
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrNoDecision):
-		status, code = http.StatusNotFound, "not_found"
-	case errors.Is(err, ErrConflict):
-		status, code = http.StatusConflict, "conflict"
-	}
-	answer(w, status, Problem{Code: code, Detail: err.Error()})
-}
-
-func answer(w http.ResponseWriter, status int, v any) {
-	ct := "application/json"
-	if p, ok := v.(Problem); ok {
-		p.Status, p.Title, v = status, http.StatusText(status), p
-		v, ct = p, "application/problem+json"
-	}
-	b, err := json.Marshal(v)
-	if err != nil {
-		status, b = http.StatusInternalServerError, []byte(`{"code":"internal"}`)
-	}
-	w.Header().Set("Content-Type", ct)
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_, _ = w.Write(append(b, '\n'))
 }

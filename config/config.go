@@ -30,6 +30,17 @@ type Control struct {
 	Socket Text     `yaml:"socket" doc:"path of the control socket"`
 	Users  []Number `yaml:"users" doc:"user ids that may command, beside root and the sidecar's own"`
 	Groups []Number `yaml:"groups" doc:"group ids that may command"`
+
+	Listen ControlListen `yaml:"listen" doc:"where commands are taken over TCP; by default nowhere"`
+}
+
+// ControlListen is where commands are taken over TCP.
+type ControlListen struct {
+	Address  Text `yaml:"address" doc:"ADDRESS:PORT to listen on; needs cert and key, and client_ca or token"`
+	Cert     Text `yaml:"cert" doc:"PEM file of the certificate that is shown, with those between it and its CA"`
+	Key      Text `yaml:"key" doc:"PEM file of its key"`
+	ClientCA Text `yaml:"client_ca" doc:"PEM file of the CAs of which a client has to hold a certificate"`
+	Token    Text `yaml:"token" doc:"where the token is that comes with every request: env:VARIABLE or file:PATH, a token a line"`
 }
 
 // Audit is where records go.

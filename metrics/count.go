@@ -16,7 +16,7 @@ import (
 func (m *Meter) count(ev *audit.Event) {
 	m.records.WithLabelValues(known(events, string(ev.Name))).Inc()
 	switch ev.Name {
-	case audit.RequestDecision, audit.TunnelDecision, audit.DNSQuery, audit.PacketRefused, audit.EnrolRefused:
+	case audit.RequestDecision, audit.TunnelDecision, audit.DNSQuery, audit.PacketRefused, audit.EnrolRefused, audit.ControlRefused:
 		m.happened(ev.Name, ev, 1)
 	case audit.DenySummary:
 		if l := ev.Lifecycle; l != nil {
@@ -57,6 +57,12 @@ func (m *Meter) happened(of audit.Name, ev *audit.Event, n int) {
 			transport = known(transports, ev.Packet.Transport)
 		}
 		m.packets.WithLabelValues(transport).Add(float64(n))
+	case audit.ControlRefused:
+		reason := other
+		if ev.Lifecycle != nil {
+			reason = known(reasons, ev.Lifecycle.Detail["reason"])
+		}
+		m.refusals.WithLabelValues(reason).Add(float64(n))
 	case audit.EnrolRefused:
 		m.enrolments.WithLabelValues("refused").Add(float64(n))
 	}

@@ -34,6 +34,7 @@ func (m *Meter) define() {
 	m.enrolments = counters("sallyport_enrolments_total", "Namespaces that were handed over.", "outcome")
 	m.reloads = counters("sallyport_reloads_total", "Configurations that were read again.", "outcome")
 	m.control = counters("sallyport_control_changes_total", "Changes that somebody, or the configuration, commanded.", "action")
+	m.refusals = counters("sallyport_control_refusals_total", "Commands of those who may not command.", "reason")
 	m.records = counters("sallyport_audit_events_total", "Events that were handed to the log.", "event")
 	m.requests = histograms("sallyport_request_duration_seconds", "From the head of a request that was allowed to the end of its answer.", seconds, "source")
 	m.evaluations = histograms("sallyport_policy_evaluation_duration_seconds", "What policies took to decide.", quick, "phase")
@@ -49,12 +50,12 @@ func (m *Meter) define() {
 	m.reloaded = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sallyport_reload_last_timestamp_seconds", Help: "When a configuration was last taken or refused."}, []string{"outcome"})
 	m.reg.MustRegister(m.segment, m.reloaded)
 	// What can be named beforehand is there from the start, with none.
-	for c, words := range map[*prometheus.CounterVec]map[string]bool{m.dns: rcodes, m.packets: transports, m.control: actions, m.records: events, m.enrolments: set("accepted refused"), m.reloads: set("taken refused")} {
+	for c, words := range map[*prometheus.CounterVec]map[string]bool{m.dns: rcodes, m.packets: transports, m.control: actions, m.refusals: reasons, m.records: events, m.enrolments: set("accepted refused"), m.reloads: set("taken refused")} {
 		for w := range words {
 			c.WithLabelValues(w)
 		}
 	}
-	for _, c := range []*prometheus.CounterVec{m.dns, m.packets, m.control, m.records} {
+	for _, c := range []*prometheus.CounterVec{m.dns, m.packets, m.control, m.refusals, m.records} {
 		c.WithLabelValues(other)
 	}
 	for _, kind := range []string{"request", "tunnel"} {

@@ -19,10 +19,11 @@ var (
 	rcodes     = set("NOERROR NXDOMAIN SERVFAIL REFUSED FORMERR NOTIMP BADVERS dropped")
 	transports = set("udp udplite icmp icmpv6 sctp dccp")
 	actions    = set("create change remove ca.rotate ca.rotate.error")
+	reasons    = set("no_certificate wrong_certificate no_token wrong_token from_browser forbidden")
 	events     = func() map[string]bool {
 		out := map[string]bool{}
 		for _, n := range []audit.Name{audit.RequestDecision, audit.RequestComplete, audit.RequestLost, audit.TunnelDecision, audit.TunnelOpen, audit.TunnelClose, audit.DNSQuery, audit.PacketRefused,
-			audit.DenySummary, audit.LifecycleStart, audit.LifecycleStop, audit.ControlChange, audit.ConfigLoaded, audit.ConfigRefused, audit.SandboxEnrolled, audit.EnrolRefused} {
+			audit.DenySummary, audit.LifecycleStart, audit.LifecycleStop, audit.ControlChange, audit.ControlRefused, audit.ConfigLoaded, audit.ConfigRefused, audit.SandboxEnrolled, audit.EnrolRefused} {
 			out[string(n)] = true
 		}
 		return out

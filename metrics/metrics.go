@@ -46,13 +46,13 @@ type Meter struct {
 	o   Options
 	reg *prometheus.Registry
 
-	decisions, outcomes, responses, bytes, dns, packets *prometheus.CounterVec
-	grants, enrolments, reloads, control, records       *prometheus.CounterVec
-	reloaded                                            *prometheus.GaugeVec
-	requests, evaluations                               *prometheus.HistogramVec
-	firstByte, tunnels, durable                         prometheus.Histogram
-	scrubbed, unrecorded, lost, written, segments       prometheus.Counter
-	segment                                             prometheus.Gauge
+	decisions, outcomes, responses, bytes, dns, packets     *prometheus.CounterVec
+	grants, enrolments, reloads, control, refusals, records *prometheus.CounterVec
+	reloaded                                                *prometheus.GaugeVec
+	requests, evaluations                                   *prometheus.HistogramVec
+	firstByte, tunnels, durable                             prometheus.Histogram
+	scrubbed, unrecorded, lost, written, segments           prometheus.Counter
+	segment                                                 prometheus.Gauge
 }
 
 // New returns a Meter that counted nothing yet, with a registry of its own.

@@ -171,6 +171,13 @@ var mutants = []mutant{
 	{[]int{104}, "proxy/pools.go", "Proxy:                  nil,", "Proxy:                  http.ProxyFromEnvironment,", e2e, "TestNoProxyBeforeUs"},
 	{[]int{106}, "proxy/failures.go", "if f.left < 1 {", "if f.left < -1e9 {", "proxy", "TestFailuresAreBounded"},
 	{[]int{106}, "proxy/exchange.go", "would, ref := x.ward.verdict(x.decision)", "_, _ = x.srv.resolve(x.r.Context(), x.final.Host(), x.binding)\n\twould, ref := x.ward.verdict(x.decision)", "proxy", "TestErrorsAreUniform"},
+	{[]int{216}, "admin/remote.go", "case len(now.Tokens) > 0 && !now.knows(digest):", "case len(now.Tokens) > 99 && !now.knows(digest):", e2e, "TestCommandsOverTCP"},
+	{[]int{216}, "admin/remote.go", "case now.Clients != nil && now.certified(certs) != nil:", "case now.Clients != nil && now.certified(certs) != nil && false:", e2e, "TestCommandsOverTCP"},
+	{[]int{216}, "admin/remote.go", "KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}", "KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}", e2e, "TestCommandsOverTCP"},
+	{[]int{216}, "cmd/sallyport/remote.go", "if c.ClientCA.S == \"\" && c.Token.S == \"\" {", "if c.ClientCA.S == \"\" && c.Token.S == \"-\" {", e2e, "TestWrongControlListen"},
+	{[]int{217}, "admin/remote.go", "if !c.still(r) {", "if !c.still(r) && false {", e2e, "TestControlIsTakenBack"},
+	{[]int{218}, "admin/remote.go", "_ = rc.SetReadDeadline(time.Now().Add(bodyWithin))", "", e2e, "TestSlowCommanders"},
+	{[]int{219}, "cmd/sallyport/remote.go", "release := s.srv.Reserve(l)", "release := func() {}", e2e, "TestControlIsNotReachedFromInside"},
 
 	// Credentials.
 	{[]int{107}, "proxy/forward.go", "if x.grant != nil {\n\t\tif err := x.scrub(resp); err != nil {", "if false {\n\t\tif err := x.scrub(resp); err != nil {", e2e, "TestEchoes"},

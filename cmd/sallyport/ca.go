@@ -26,8 +26,7 @@ func caCommand() *cobra.Command {
   sallyport ca export > /usr/local/share/ca-certificates/sallyport.crt && update-ca-certificates
   sallyport ca rotate && sallyport ca show`,
 	}
-	socket := controlFlag(cmd)
-	client := func() *admin.Client { return admin.NewClient(*socket) }
+	client := controlFlags(cmd)
 	cmd.AddCommand(caInitCommand(), caExportCommand(client), caShowCommand(client), caRotateCommand(client), caEnvCommand())
 	return group(cmd)
 }

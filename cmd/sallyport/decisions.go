@@ -33,7 +33,7 @@ decision and of what came of it, from memory or from the log.`,
   sallyport decisions --json | jq -r '.[].record["url.domain"]' | sort | uniq -c`,
 		Args: cobra.MaximumNArgs(1),
 	}
-	client := controlFlag(cmd)
+	client := controlFlags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&q.Sandbox, "sandbox", "", "only of the sandbox with this `NAME` or id")
 	f.StringVar(&q.Host, "host", "", "only about this `HOST`")
@@ -56,7 +56,7 @@ decision and of what came of it, from memory or from the log.`,
 					return fmt.Errorf("--%s chooses among many, and an ID names one: say one of both", n)
 				}
 			}
-			d, err := admin.NewClient(*client).Decision(cmd.Context(), args[0])
+			d, err := client().Decision(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -65,7 +65,7 @@ decision and of what came of it, from memory or from the log.`,
 			}
 			return printStory(out, d)
 		}
-		all, err := admin.NewClient(*client).Decisions(cmd.Context(), q)
+		all, err := client().Decisions(cmd.Context(), q)
 		if err != nil {
 			return err
 		}
@@ -113,10 +113,10 @@ func printStory(w io.Writer, d admin.Decision) error {
 
 func credentialCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "credential", Short: "Tell of the credentials of a sidecar, never of their values", Example: "  sallyport credential ls"}
-	control := controlFlag(cmd)
+	client := controlFlags(cmd)
 	var asJSON bool
 	ls := &cobra.Command{Use: "ls", Short: "List credentials and whether each can be had; exits with 1 when one cannot", Args: cobra.NoArgs, Example: "  sallyport credential ls --json", RunE: func(cmd *cobra.Command, _ []string) error {
-		all, err := admin.NewClient(*control).Credentials(cmd.Context())
+		all, err := client().Credentials(cmd.Context())
 		if err != nil {
 			return err
 		}
@@ -143,10 +143,10 @@ func credentialCommand() *cobra.Command {
 func policyListCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{Use: "ls", Short: "List the policies of a sidecar, and the sandboxes for which each decides", Args: cobra.NoArgs, Example: "  sallyport policy ls --json"}
-	control := controlFlag(cmd)
+	client := controlFlags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		all, err := admin.NewClient(*control).Policies(cmd.Context())
+		all, err := client().Policies(cmd.Context())
 		if err != nil {
 			return err
 		}

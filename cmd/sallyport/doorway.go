@@ -180,8 +180,10 @@ func (p *plan) clients(bad *config.Problems, key string, c config.Explicit, rel 
 	}
 }
 
-// watch has a file looked at for changes.
-func (p *plan) watch(path string) { p.watched = append(p.watched, path) }
+// watch has a file looked at for changes, from before it is read.
+func (p *plan) watch(path string) {
+	p.watched, p.seen = append(p.watched, path), lookOn(p.seen, path)
+}
 
 // readCertificates reads the certificates of a PEM file, and its text.
 func readCertificates(path string) (out []*x509.Certificate, text []byte, err error) {

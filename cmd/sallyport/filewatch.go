@@ -72,21 +72,28 @@ func (w *fileWatch) close() {
 
 // look is a digest of what is there: names, sizes and times.
 func look(paths []string) (out [sha256.Size]byte) {
-	h := sha256.New()
 	for _, p := range paths {
-		if real, err := filepath.EvalSymlinks(p); err == nil {
-			p = real
-		}
-		_ = filepath.WalkDir(p, func(path string, d fs.DirEntry, err error) error {
-			if err != nil {
-				fmt.Fprintln(h, path, "missing")
-				return nil
-			}
-			if st, err := d.Info(); err == nil && !d.IsDir() {
-				fmt.Fprintln(h, path, st.Size(), st.ModTime().UnixNano())
-			}
-			return nil
-		})
+		out = lookOn(out, p)
 	}
+	return out
+}
+
+// lookOn adds one path to a digest.
+func lookOn(so [sha256.Size]byte, p string) [sha256.Size]byte {
+	h := sha256.New()
+	h.Write(so[:])
+	if real, err := filepath.EvalSymlinks(p); err == nil {
+		p = real
+	}
+	_ = filepath.WalkDir(p, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			fmt.Fprintln(h, path, "missing")
+			return nil
+		}
+		if st, err := d.Info(); err == nil && !d.IsDir() {
+			fmt.Fprintln(h, path, st.Size(), st.ModTime().UnixNano())
+		}
+		return nil
+	})
 	return [sha256.Size]byte(h.Sum(nil))
 }

@@ -44,6 +44,11 @@ func footprintOf(file string, f *config.File) (out footprint) {
 	for i, t := range f.Network.UpstreamCA {
 		read(t, "network.upstream_ca[%d]", i)
 	}
+	l := f.Control.Listen
+	read(l.Cert, "control.listen.cert")
+	read(l.Key, "control.listen.key")
+	read(l.ClientCA, "control.listen.client_ca")
+	source(l.Token, "control.listen.token")
 	for i, sb := range f.Sandboxes {
 		for _, b := range sb.Bindings {
 			read(b.TLS.CA, "sandboxes[%d].bindings.%s.tls.ca", i, b.Name.S)

@@ -35,6 +35,7 @@ type plan struct {
 	allowPrivate []netip.Prefix
 	resolve      map[dest.Host]netip.Addr
 	limits       sandbox.Limits // of a sandbox that has none of its own
+	remote       remote         // the control API over TCP
 	sandboxes    []planned
 	caFiles      []string          // that get the CA
 	watched      []string          // files and directories that it was made of
@@ -126,6 +127,7 @@ func newPlan(ctx context.Context, file string, f *config.File) (*plan, error) {
 	}
 	p.apart(bad)
 	p.caFiles = caFiles(bad, f)
+	p.remote = p.readRemote(bad, f.Control.Listen, rel)
 	if err := bad.Err(); err != nil {
 		return nil, err
 	}
@@ -255,7 +257,7 @@ func (p *plan) fixed(old *plan) (out []string) {
 func stripped(v any) string {
 	switch v := v.(type) {
 	case config.Control:
-		s := v.Socket.S
+		s := v.Socket.S + " " + v.Listen.Address.S
 		for _, n := range append(v.Users, v.Groups...) {
 			s += fmt.Sprint(" ", n.N)
 		}

@@ -30,6 +30,7 @@ func (s *sidecar) reload(ctx context.Context, file string) ([]string, [sha256.Si
 	gone, errs := s.follow(ctx, old, p)
 	s.failed = errors.Join(errs...)
 	s.mu.Unlock()
+	s.recheckRemote(old, p)
 	for _, t := range gone {
 		t.ended()
 	}

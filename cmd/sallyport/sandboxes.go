@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,17 +18,6 @@ import (
 	"sallyport/sandbox"
 )
 
-const defaultSocket = "/run/sallyport/control.sock"
-
-// controlFlag adds the flag that names the control socket.
-func controlFlag(cmd *cobra.Command) *string {
-	def := os.Getenv("SALLYPORT_CONTROL")
-	if def == "" {
-		def = defaultSocket
-	}
-	return cmd.PersistentFlags().String("control", def, "command the sidecar on this `SOCKET` (SALLYPORT_CONTROL)")
-}
-
 func sandboxCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sandbox",
@@ -39,8 +27,7 @@ func sandboxCommand() *cobra.Command {
   sallyport sandbox policy build org web
   sallyport sandbox revoke build`,
 	}
-	socket := controlFlag(cmd)
-	client := func() *admin.Client { return admin.NewClient(*socket) }
+	client := controlFlags(cmd)
 	cmd.AddCommand(sandboxCreateCommand(client), sandboxListCommand(client), sandboxShowCommand(client), sandboxLabelCommand(client), sandboxPropCommand(client), sandboxPolicyCommand(client), sandboxModeCommand(client), sandboxLimitCommand(client),
 		sandboxStateCommand(client, "pause", admin.Paused, "Let nothing pass until it is resumed, and cut what is open"),
 		sandboxStateCommand(client, "resume", admin.Active, "Let pass again what policy allows"),
@@ -218,9 +205,9 @@ func statusCommand() *cobra.Command {
 		Example: "  sallyport status --control /run/sallyport/control.sock",
 		Args:    cobra.NoArgs,
 	}
-	socket := controlFlag(cmd)
+	client := controlFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		st, err := admin.NewClient(*socket).Status(cmd.Context())
+		st, err := client().Status(cmd.Context())
 		if err != nil {
 			return err
 		}

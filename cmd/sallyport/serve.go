@@ -104,9 +104,14 @@ func serveSidecar(ctx context.Context, file string) error {
 	for _, g := range f.Control.Groups {
 		api.Groups = append(api.Groups, uint32(g.N))
 	}
-	apiDone := make(chan error, 1)
+	turnedAway := newDenials(records)
+	api.Refused = turnedAway.refused
+	apiDone := make(chan error, 2)
 	apiCtx, apiStop := context.WithCancel(context.WithoutCancel(ctx))
 	defer apiStop()
+	if err := s.listenRemote(apiCtx, api, apiDone); err != nil {
+		return err
+	}
 	go func() { apiDone <- api.Serve(apiCtx, ctl) }()
 	log.Info().Str("control", f.Control.Socket.S).Str("config", file).Msg("ready")
 	s.ready.Store(true)
@@ -132,6 +137,7 @@ func serveSidecar(ctx context.Context, file string) error {
 			log.Info().Msg("stopping")
 			apiStop()
 			<-apiDone
+			turnedAway.flush()
 			return s.end()
 		}
 	}

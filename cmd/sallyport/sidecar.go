@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,6 +30,7 @@ type sidecar struct {
 	srv     *proxy.Server
 	records *journal
 	recent  *audit.Recent
+	remote  *admin.RemoteServer // nil when the API is not served over TCP
 	issuer  *leaf.Issuer
 	keys    *keyring
 	reg     *sandbox.Registry
@@ -67,7 +67,8 @@ var nobodyAsked = admin.Actor{UID: uint32(os.Getuid()), GID: uint32(os.Getgid())
 
 // control records a change before it has an effect, with who asked for it.
 func (s *sidecar) control(ctx context.Context, a admin.Actor, sb *sandbox.Sandbox, what string, detail map[string]string) error {
-	d := map[string]string{"action": what, "actor.uid": strconv.Itoa(int(a.UID)), "actor.gid": strconv.Itoa(int(a.GID)), "actor.pid": strconv.Itoa(int(a.PID))}
+	d := actorDetail(a)
+	d["action"] = what
 	maps.Copy(d, detail)
 	ev := &audit.Event{Name: audit.ControlChange, Lifecycle: &audit.Lifecycle{Detail: d}}
 	if sb != nil {
