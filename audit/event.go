@@ -42,6 +42,7 @@ const (
 	DenySummary     Name = "egress.deny.summary"   // a flood of one kind, counted
 	LifecycleStart  Name = "egress.lifecycle.start"
 	LifecycleStop   Name = "egress.lifecycle.stop"
+	LifecycleClock  Name = "egress.lifecycle.clock" // the wall clock jumped
 	AuditOpen       Name = "egress.audit.open"
 	AuditRecovered  Name = "egress.audit.recovered"
 	AuditClosed     Name = "egress.audit.closed"

@@ -63,6 +63,9 @@ func (x *exchange) takeBody() error {
 	if !x.ward.policy.Reads(policy.Request, "request", "body") {
 		return nil
 	}
+	if ref := x.inspects(r.ContentLength); ref != nil {
+		return ref
+	}
 	head, err := io.ReadAll(io.LimitReader(r.Body, inspectLimit+1))
 	if err != nil {
 		return refuse(http.StatusBadRequest, "body_unreadable", "the body could not be read").because(err).closing()

@@ -28,13 +28,14 @@ type exchange struct {
 	rc    *http.ResponseController
 
 	// What the strict front found.
-	target  dest.Addr // canonical authority, with the port that was meant
-	scheme  string
-	host    string // Host or :authority, canonical
-	facts   *policy.RequestFacts
-	body    *requestBody
-	upgrade bool
-	via     []string // other sallyports that the request came through
+	target    dest.Addr // canonical authority, with the port that was meant
+	scheme    string
+	host      string // Host or :authority, canonical
+	facts     *policy.RequestFacts
+	body      *requestBody
+	upgrade   bool
+	via       []string // other sallyports that the request came through
+	inspected int64    // bytes of memory that it is charged
 
 	id       string // of the decision record
 	decision *policy.Decision
@@ -74,6 +75,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if x == nil {
 		panic(http.ErrAbortHandler)
 	}
+	x.gate.exchanges.Add(1)
+	defer x.gate.exchanges.Add(-1)
 	defer x.end()
 	if ref := x.admit(); ref != nil {
 		x.turnAway(ref)
@@ -140,6 +143,7 @@ func (x *exchange) end() {
 		}
 	}
 	x.complete()
+	x.inspectedAll()
 	if p != nil {
 		panic(http.ErrAbortHandler)
 	}

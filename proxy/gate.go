@@ -28,17 +28,19 @@ type Names interface {
 // A Gate is the way out of one sandbox. What comes on its listeners is that
 // sandbox's, by the socket alone.
 type Gate struct {
-	srv    *Server
-	ward   atomic.Pointer[ward]
-	names  Names
-	budget *leaf.Budget
-	tls    *tlsServer
-	pools  atomic.Pointer[pools]
-	floods *floods
-	failed *failures
-	conns  atomic.Int64 // connections open
-	active atomic.Int64 // requests under way
-	pace   pace         // of requests
+	srv       *Server
+	ward      atomic.Pointer[ward]
+	names     Names
+	budget    *leaf.Budget
+	tls       *tlsServer
+	pools     atomic.Pointer[pools]
+	floods    *floods
+	failed    *failures
+	inspected atomic.Int64 // bytes of memory
+	exchanges atomic.Int64 // that have no outcome yet
+	conns     atomic.Int64 // connections open
+	active    atomic.Int64 // requests under way
+	pace      pace         // of requests
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -169,6 +171,17 @@ func (g *Gate) drain(ctx context.Context) {
 	select {
 	case <-done:
 	case <-ctx.Done():
+	}
+}
+
+// ended waits until the requests that were cut have their outcomes, which takes no
+// longer than noticing it.
+func (g *Gate) ended() {
+	for range 200 {
+		if g.exchanges.Load() == 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -88,6 +89,9 @@ type Config struct {
 	MaxConns int
 	// MaxRequests bounds the requests of one sandbox that are under way; 0 means 1024.
 	MaxRequests int
+	// MaxInspected bounds the memory, in bytes, for bodies that policies read, of all
+	// sandboxes together; 0 means 256 MiB.
+	MaxInspected int64
 	// Own reports whether an address is this machine's: such a one is as shut as a
 	// private one. nil asks the kernel.
 	Own func(netip.Addr) (bool, error)
@@ -104,7 +108,10 @@ type Server struct {
 	forward http.Handler // goproxy
 	marks   *marks
 	homes   *homes
-	close   func()
+
+	inspected atomic.Int64 // bytes of memory
+
+	close func()
 
 	mu    sync.Mutex
 	gates map[*Gate]struct{}
@@ -139,6 +146,9 @@ func New(cfg Config) (*Server, error) {
 	m, err := newMarks()
 	if err != nil {
 		return nil, err
+	}
+	if cfg.MaxInspected == 0 {
+		cfg.MaxInspected = 256 << 20
 	}
 	s := &Server{marks: m, homes: newHomes(cfg.Own), close: stop, cfg: cfg, in: newHandoff(), out: newHandoff(), gates: map[*Gate]struct{}{}}
 	s.forward = newForwarder(s)
@@ -194,6 +204,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	for _, g := range gates {
 		g.Close()
+		g.ended()
 	}
 	s.wg.Wait()
 	s.close()

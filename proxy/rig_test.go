@@ -47,8 +47,9 @@ type rig struct {
 
 // A rigging changes what a rig is made of.
 type rigging struct {
-	requests int // under way at most; 0 means the default
-	conns    int // open at most; 0 means the default
+	requests int   // under way at most; 0 means the default
+	conns    int   // open at most; 0 means the default
+	inspect  int64 // bytes; 0 means the default
 	own      func(netip.Addr) (bool, error)
 	origin   origin.Options
 	policy   string                  // Rego; "" allows everything and asks for the credential
@@ -131,7 +132,7 @@ func newRig(t testing.TB, r rigging) *rig {
 		decider = r.decide(p)
 	}
 	out.decider = decider
-	out.srv, err = proxy.New(proxy.Config{Audit: out.audit, Credentials: store, Issuer: issuer, Resolver: out.asked, AllowPrivate: r.private, UpstreamRoots: upstream, MaxRequests: r.requests, MaxConns: r.conns, Own: r.own})
+	out.srv, err = proxy.New(proxy.Config{Audit: out.audit, Credentials: store, Issuer: issuer, Resolver: out.asked, AllowPrivate: r.private, UpstreamRoots: upstream, MaxRequests: r.requests, MaxConns: r.conns, MaxInspected: r.inspect, Own: r.own})
 	must(err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)

@@ -74,6 +74,7 @@ func (f *flow) tunnel(w *ward, q *policy.Question, d *policy.Decision, client ne
 
 	stop := context.AfterFunc(ctx, func() { _ = up.Close(); _ = f.raw.Close() })
 	defer stop()
+	settle := unsettled(f.raw, up)
 	var in, out int64
 	var inErr, outErr error
 	var wg sync.WaitGroup
@@ -81,7 +82,9 @@ func (f *flow) tunnel(w *ward, q *policy.Question, d *policy.Decision, client ne
 	wg.Go(func() { out, outErr = pipe(client, up) })
 	wg.Wait()
 	done.Result = &audit.Result{Outcome: "success", BytesIn: in, BytesOut: out, Took: time.Since(start)}
-	if err := errors.Join(inErr, outErr); err != nil {
+	if err := errors.Join(inErr, outErr); err == nil && ctx.Err() == nil {
+		settle()
+	} else if err != nil {
 		done.Result.Outcome = "failure"
 		done.Result.ErrorType, done.Result.Error = "reset", err.Error()
 		if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -101,6 +104,29 @@ func unread(sb *sandbox.Sandbox, to dest.Addr, binding bool) *Refusal {
 		return refuse(403, "via_opaque", "requests to this name go through a service that reads them, so it is not reached unread")
 	}
 	return sealed(sb, binding)
+}
+
+// unsettled makes both ends of a tunnel look cut when they are closed, by whatever
+// ends the proxy too, until they are settled: bytes have no other way to say that
+// more was to come (hostile 149).
+func unsettled(ends ...net.Conn) (settle func()) {
+	linger := func(sec int) {
+		for _, c := range ends {
+			for c != nil {
+				if t, ok := c.(interface{ SetLinger(int) error }); ok {
+					_ = t.SetLinger(sec)
+					break
+				}
+				below, ok := c.(interface{ NetConn() net.Conn })
+				if !ok {
+					break
+				}
+				c = below.NetConn()
+			}
+		}
+	}
+	linger(0)
+	return func() { linger(-1) }
 }
 
 // stillGranted asks about a tunnel that is open as it was asked about at first.

@@ -7,6 +7,7 @@ import (
 	"sallyport/audit"
 	"sallyport/sandbox"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -15,6 +16,9 @@ import (
 func (s *sidecar) begin(ctx context.Context) error {
 	p := s.plan.Load()
 	d := map[string]string{"policies": strings.Join(slices.Sorted(maps.Keys(p.policies)), " ")}
+	if s.memory > 0 {
+		d["memory_limit"] = strconv.FormatInt(s.memory, 10)
+	}
 	if _, err := s.records.Record(ctx, &audit.Event{Name: audit.LifecycleStart, Lifecycle: &audit.Lifecycle{Version: "sallyport", Detail: d}}); err != nil {
 		return err
 	}

@@ -57,6 +57,7 @@ func serveSidecar(ctx context.Context, file string) error {
 	signal.Notify(hup, unix.SIGHUP)
 	defer signal.Stop(hup)
 	log := newLogger().Level(zerolog.InfoLevel)
+	memory := limitMemory()
 	p, err := loadPlan(ctx, file)
 	if err != nil {
 		return err
@@ -76,7 +77,7 @@ func serveSidecar(ctx context.Context, file string) error {
 	}
 	defer written.Close()
 	records := newJournal(written, meter)
-	srv, err := proxy.New(proxy.Config{Audit: records, Credentials: keys, Issuer: issuer, Resolver: resolver(p.resolve), AllowPrivate: p.allowPrivate, UpstreamRoots: p.roots, Log: log,
+	srv, err := proxy.New(proxy.Config{Audit: records, Credentials: keys, Issuer: issuer, MaxInspected: memory / 4, Resolver: resolver(p.resolve), AllowPrivate: p.allowPrivate, UpstreamRoots: p.roots, Log: log,
 		MaxConns: p.limits.Connections, MaxRequests: p.limits.Requests, MaxRate: p.limits.Rate})
 	if err != nil {
 		return err
@@ -87,7 +88,7 @@ func serveSidecar(ctx context.Context, file string) error {
 	}
 	defer shelf.lock.Close()
 	s = newSidecar(f, srv, records, issuer, keys, p, shelf)
-	s.recent = recent
+	s.recent, s.memory = recent, memory
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
@@ -113,7 +114,8 @@ func serveSidecar(ctx context.Context, file string) error {
 		return err
 	}
 	go func() { apiDone <- api.Serve(apiCtx, ctl) }()
-	log.Info().Str("control", f.Control.Socket.S).Str("config", file).Msg("ready")
+	go watchClock(apiCtx, clockEvery, machineClocks(), s.clockJumped)
+	log.Info().Str("control", f.Control.Socket.S).Str("config", file).Int64("memory_limit", memory).Msg("ready")
 	s.ready.Store(true)
 	boss := &supervisor{}
 	if err := boss.watched(func() bool { s.Status(); return true }); err != nil {

@@ -36,6 +36,7 @@ type sidecar struct {
 	reg     *sandbox.Registry
 	log     zerolog.Logger
 	started time.Time
+	memory  int64 // limit that the garbage collector heeds; 0 is none
 	shelf   *shelf
 	ready   atomic.Bool
 	// stopping: what others hold of a sandbox is left as it is.
