@@ -139,7 +139,7 @@ var mutants = []mutant{
 	{[]int{220}, "proxy/door.go", "if !s.door.asks.Load().knows(token) {", "if false {", "proxy", "TestDoorAsksForTheToken"},
 	{[]int{220}, "proxy/exchange.go", "if ref := x.admit(); ref != nil {", "if ref := x.admit(); ref != nil && r.Method != http.MethodConnect {", "proxy", "TestDoorAsksForTheToken"},
 	{[]int{222}, "proxy/strangers.go", "if at.Sub(now) > (guessBurst-1)*guessEvery {", "if false {", "proxy", "TestDoorGuesses"},
-	{[]int{222}, "proxy/strangers.go", "if s.here >= maxStrangers || s.from[from] >= maxStrangersFrom {", "if s.here < 0 {", "proxy", "TestDoorGuesses"},
+	{[]int{222}, "proxy/strangers.go", "if s.here >= maxStrangers || s.from[from] >= maxStrangersFrom {", "if s.here < 0 {", "proxy", "TestDoorStrangers"},
 	{[]int{222}, "proxy/strangers.go", "kept = len(s.guesses) < guessSources", "kept = true", "proxy", "TestStrangersAreBounded"},
 	{[]int{222}, "proxy/door.go", "f.deadline(handshakeLimit)\n\tif err := tc.HandshakeContext", "if err := tc.HandshakeContext", "proxy", "TestDoorDoesNotWait"},
 	{[]int{223}, "cmd/sallyport/doorway.go", "if !slices.Contains(d.pins, sha256.Sum256(c.Raw)) {", "if len(d.pins) == 0 {", e2e, "TestSidecarDoors"},

@@ -267,7 +267,7 @@ func TestSidecarDoors(t *testing.T) {
 // until waits for something to become true.
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for range 200 {
+	for range 750 {
 		if done() {
 			return
 		}
