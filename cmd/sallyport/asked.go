@@ -11,8 +11,8 @@ import (
 
 // asked is a sandbox as the flags of a command describe it.
 type asked struct {
-	name, mode                string
-	label, prop, policy, bind []string
+	name, mode                       string
+	label, prop, policy, bind, limit []string
 }
 
 func (a *asked) flags(cmd *cobra.Command) {
@@ -21,6 +21,7 @@ func (a *asked) flags(cmd *cobra.Command) {
 	fl.StringVar(&a.mode, "mode", "", "`MODE` enforce, observe or sealed")
 	fl.StringArrayVar(&a.label, "label", nil, "give the sandbox a label `KEY=VALUE` (repeatable)")
 	fl.StringArrayVar(&a.prop, "prop", nil, "give the sandbox a property `KEY=VALUE`; VALUE may be JSON (repeatable)")
+	fl.StringArrayVar(&a.limit, "limit", nil, "bound connections, requests or rate: `KEY=N` (repeatable)")
 	fl.StringArrayVar(&a.bind, "bind", nil, "make a name that exists only inside: `NAME=URL[,credential=NAME][,ca=FILE][,server_name=NAME][,host=inside]`\nor NAME:PORT=HOST:PORT (repeatable)")
 }
 
@@ -36,6 +37,15 @@ func (a *asked) create(way sandbox.Way) (c admin.Create, err error) {
 	if c.Props, err = parseProps(a.prop); err != nil {
 		return c, err
 	}
+	p, err := parseLimits(a.limit)
+	if err != nil {
+		return c, err
+	}
+	l, _, err := patchedLimits(sandbox.Limits{}, p)
+	if err != nil {
+		return c, err
+	}
+	c.Limits = admin.Limits(l)
 	var bound []sandbox.Binding
 	for _, s := range a.bind {
 		b, _, err := parseBindFlag(s)

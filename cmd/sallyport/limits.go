@@ -63,23 +63,29 @@ func limitsIn(bad *config.Problems, key string, c config.Limits) sandbox.Limits 
 func sandboxLimitCommand(client func() *admin.Client) *cobra.Command {
 	return changing(client, "limit NAME KEY=N… [KEY-…]", "Bound connections, requests (under way) and rate (requests in a second), or leave one to the sidecar's default with KEY-",
 		"  sallyport sandbox limit build requests=100 rate=20\n  sallyport sandbox limit build rate-", cobra.MinimumNArgs(2), func(args []string) (admin.Patch, error) {
-			p := &admin.LimitsPatch{}
-			for _, a := range args {
-				name, text, ok := strings.Cut(a, "=")
-				n, err := strconv.Atoi(text)
-				if usual, cut := strings.CutSuffix(a, "-"); !ok && cut {
-					name, n, err = usual, 0, nil
-				}
-				known := false
-				for _, b := range bounds {
-					if b.name == name {
-						*b.in(p), known = &n, true
-					}
-				}
-				if !known || err != nil {
-					return admin.Patch{}, fmt.Errorf("limit %q: expected connections=N, requests=N or rate=N, or the name and a hyphen for the default", a)
-				}
-			}
-			return admin.Patch{Limits: p}, nil
+			p, err := parseLimits(args)
+			return admin.Patch{Limits: p}, err
 		})
+}
+
+// parseLimits reads KEY=N, and KEY- for the default.
+func parseLimits(args []string) (*admin.LimitsPatch, error) {
+	p := &admin.LimitsPatch{}
+	for _, a := range args {
+		name, text, ok := strings.Cut(a, "=")
+		n, err := strconv.Atoi(text)
+		if usual, cut := strings.CutSuffix(a, "-"); !ok && cut {
+			name, n, err = usual, 0, nil
+		}
+		known := false
+		for _, b := range bounds {
+			if b.name == name {
+				*b.in(p), known = &n, true
+			}
+		}
+		if !known || err != nil {
+			return nil, fmt.Errorf("limit %q: expected connections=N, requests=N or rate=N, or the name and a hyphen for the default", a)
+		}
+	}
+	return p, nil
 }

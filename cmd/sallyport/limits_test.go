@@ -68,6 +68,12 @@ echo "a $(ask)"; until_file go1; echo "b $(ask)"; until_file go2; sleep 1; echo 
 				t.Errorf("%s: %+v", args, out)
 			}
 		}
+		if out := ask("sandbox", "create", "made", "--limit", "rate=3", "--limit", "requests=8"); out.code != 0 || shown("made") != (admin.Limits{Requests: 8, Rate: 3}) {
+			t.Errorf("%+v", out)
+		}
+		if out := ask("sandbox", "create", "not", "--limit", "rate=-3"); out.code != 125 || !strings.Contains(out.stderr, "limits.rate -3: expected 1 to 1000000") {
+			t.Errorf("%+v", out)
+		}
 		_ = b.cmd.Wait()
 		s.stop()
 		if n := len(p.find(map[string]string{"event.name": "egress.control.change", "detail.action": "change", "sandbox.name": "box"})); n != 2 {
