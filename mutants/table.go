@@ -138,6 +138,7 @@ var mutants = []mutant{
 	// Explicit proxies.
 	{[]int{220}, "proxy/door.go", "if !s.door.asks.Load().knows(token) {", "if false {", "proxy", "TestDoorAsksForTheToken"},
 	{[]int{220}, "proxy/exchange.go", "if ref := x.admit(); ref != nil {", "if ref := x.admit(); ref != nil && r.Method != http.MethodConnect {", "proxy", "TestDoorAsksForTheToken"},
+	{[]int{221}, "proxy/door.go", "delete(x.r.Header, \"Proxy-Authorization\")", "x.r.Header.Set(\"Authorization\", x.r.Header.Get(\"Proxy-Authorization\"))", "proxy", "TestDoorAsksForTheToken"},
 	{[]int{222}, "proxy/strangers.go", "if at.Sub(now) > (guessBurst-1)*guessEvery {", "if false {", "proxy", "TestDoorGuesses"},
 	{[]int{222}, "proxy/strangers.go", "if s.here >= maxStrangers || s.from[from] >= maxStrangersFrom {", "if s.here < 0 {", "proxy", "TestDoorStrangers"},
 	{[]int{222}, "proxy/strangers.go", "kept = len(s.guesses) < guessSources", "kept = true", "proxy", "TestStrangersAreBounded"},
