@@ -98,8 +98,12 @@ func (t *tenant) expect() error {
 	t.wg.Go(func() {
 		for {
 			c, err := l.AcceptUnix()
-			if err != nil {
+			if errors.Is(err, net.ErrClosed) {
 				return
+			}
+			if err != nil { // descriptors are short
+				time.Sleep(again / 5)
+				continue
 			}
 			a, err := admin.Peer(c)
 			if err != nil || a.UID != 0 && a.UID != t.by && int(a.UID) != os.Getuid() {
