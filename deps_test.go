@@ -61,7 +61,7 @@ func TestImports(t *testing.T) {
 		"origin":           {}, // a server for tests and the demo
 		"origin/world":     {}, // namespaces for tests
 		"sandbox":          {"dest"},
-		"sandbox/netns":    {}, // takes and gives descriptors, and knows no sandbox's name
+		"sandbox/netns":    {"confine"}, // takes and gives descriptors, and knows no sandbox's name
 		"sandbox/trust":    {},
 		"credentials":      {"dest"},
 		"credentials/env":  {"credentials"},

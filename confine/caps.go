@@ -36,38 +36,60 @@ func (t Threads) call(trap, a1, a2, a3 uintptr) error {
 }
 
 // DropCapabilities gives up every capability of every set, and the way back to
-// any: no_new_privs. The bounding set, which only matters to what is executed, is
-// emptied on the calling thread.
-func DropCapabilities(on Threads) error {
+// any.
+func DropCapabilities(on Threads) error { return LimitCapabilities(on, 0, 0) }
+
+// LimitCapabilities leaves no other capabilities than own, and to what is executed
+// no others than bounding; there is no way back to any: no_new_privs is set. The
+// bounding set is the calling thread's, from which the rest of it is inherited.
+func LimitCapabilities(on Threads, own, bounding uint64) error {
 	if err := on.call(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0); err != nil {
 		return fmt.Errorf("no_new_privs: %w", err)
 	}
-	if err := dropBounding(); err != nil {
+	if err := dropBounding(bounding); err != nil {
 		return err
 	}
 	if err := on.call(unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0); err != nil {
 		return fmt.Errorf("ambient capabilities: %w", err)
 	}
-	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var none [2]unix.CapUserData
-	if err := on.call(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&hdr)), uintptr(unsafe.Pointer(&none[0])), 0); err != nil {
+	hdr, has, err := capabilities()
+	if err != nil {
+		return err
+	}
+	for i := range has {
+		has[i].Permitted &= uint32(own >> (32 * i))
+		has[i].Effective, has[i].Inheritable = has[i].Permitted, 0
+	}
+	if err := on.call(unix.SYS_CAPSET, uintptr(unsafe.Pointer(hdr)), uintptr(unsafe.Pointer(&has[0])), 0); err != nil {
 		return fmt.Errorf("capset: %w", err)
 	}
 	return nil
 }
 
-// dropBounding empties the bounding set of this thread. Without SETPCAP it cannot
-// be, and with no_new_privs nothing comes of it either.
-func dropBounding() error {
-	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var has [2]unix.CapUserData
-	if err := unix.Capget(&hdr, &has[0]); err != nil {
-		return fmt.Errorf("capget: %w", err)
+// capabilities are the calling thread's.
+func capabilities() (*unix.CapUserHeader, *[2]unix.CapUserData, error) {
+	hdr, has := &unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &[2]unix.CapUserData{}
+	if err := unix.Capget(hdr, &has[0]); err != nil {
+		return nil, nil, fmt.Errorf("capget: %w", err)
+	}
+	return hdr, has, nil
+}
+
+// dropBounding leaves no more than these in the bounding set of this thread.
+// Without SETPCAP it cannot be made smaller, and with no_new_privs nothing comes of
+// what is in it.
+func dropBounding(keep uint64) error {
+	_, has, err := capabilities()
+	if err != nil {
+		return err
 	}
 	if has[0].Effective&(1<<unix.CAP_SETPCAP) == 0 {
 		return nil
 	}
 	for c := uintptr(0); c <= unix.CAP_LAST_CAP; c++ {
+		if keep&(1<<c) != 0 {
+			continue
+		}
 		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) {
 			return fmt.Errorf("capability %d: %w", c, err)
 		}

@@ -58,7 +58,7 @@ func Enter(s Spec) error {
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
 		return fmt.Errorf("no core files: %w", err)
 	}
-	if err := dropBounding(); err != nil {
+	if err := dropBounding(0); err != nil {
 		return err
 	}
 	if err := s.As.become(); err != nil {

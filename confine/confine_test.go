@@ -278,6 +278,11 @@ func TestHandled(t *testing.T) {
 			t.Errorf("ABI %d: %#x", abi, got)
 		}
 	}
+	for notify, want := range map[string]uint64{"": 3, "/run/systemd/notify": 3, "@/org/freedesktop/systemd1/notify": 2} {
+		if got := scoped(6, notify); got != want || scoped(5, notify) != 0 {
+			t.Errorf("with %q %d is scoped", notify, got)
+		}
+	}
 }
 
 func TestLookUp(t *testing.T) {

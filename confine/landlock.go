@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -53,6 +54,18 @@ func handled(abi int) uint64 {
 	return all
 }
 
+// scoped is what ends at this process: signals, and connections to abstract Unix
+// sockets, unless one of those is the service manager's.
+func scoped(abi int, notify string) uint64 {
+	switch {
+	case abi < 6:
+		return 0
+	case strings.HasPrefix(notify, "@"):
+		return unix.LANDLOCK_SCOPE_SIGNAL
+	}
+	return unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | unix.LANDLOCK_SCOPE_SIGNAL
+}
+
 // A ruleset is what will be left of the file system.
 type ruleset struct {
 	fd      int
@@ -66,10 +79,7 @@ func (f Files) ruleset(uid int) (*ruleset, error) {
 	if err != nil {
 		return nil, err
 	}
-	attr := unix.LandlockRulesetAttr{Handled_access_fs: handled(abi)}
-	if abi >= 6 {
-		attr.Scoped = unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | unix.LANDLOCK_SCOPE_SIGNAL
-	}
+	attr := unix.LandlockRulesetAttr{Handled_access_fs: handled(abi), Scoped: scoped(abi, os.Getenv("NOTIFY_SOCKET"))}
 	fd, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), unsafe.Offsetof(attr.Quiet_access_fs), 0)
 	if e != 0 {
 		return nil, fmt.Errorf("Landlock is not in force: %w", e) //nolint:staticcheck // a name

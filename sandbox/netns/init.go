@@ -83,7 +83,7 @@ func initMain() int {
 	if err := dropAll(); err != nil {
 		return sorry(sock, codeSetup, err)
 	}
-	if err := confine(); err != nil {
+	if err := refuseCalls(); err != nil {
 		return sorry(sock, codeSetup, err)
 	}
 	pid, code, err := execute(&o, tty)

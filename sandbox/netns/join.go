@@ -99,7 +99,7 @@ func (j *Joined) Run(argv, env []string) Exit {
 	if err := limit(during, j.keep); err != nil {
 		return fail(codeSetup, err)
 	}
-	if err := confine(); err != nil {
+	if err := refuseCalls(); err != nil {
 		return fail(codeSetup, err)
 	}
 	attr := &os.ProcAttr{Env: env, Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}, Sys: &syscall.SysProcAttr{Setsid: true}}
