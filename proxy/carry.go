@@ -29,6 +29,7 @@ func (g *Gate) carry(c net.Conn, r route) {
 	stopped := w.stopped() // is said in HTTP where that is spoken
 	// Whoever speaks first may be the server: an opaque grant comes before the sniff.
 	if stopped == nil && w.policy.Has(policy.Connect) {
+		f.asked = w
 		q := f.question(w, "tcp", f.name)
 		if d := w.policy.Decide(g.ctx, q); d.Granted() && d.Opaque {
 			f.tunnel(w, q, d, c)
@@ -117,6 +118,7 @@ func (f *flow) intercept(c net.Conn, hello *sniff.Hello) {
 	}
 	f.checkNames()
 	if w := g.ward.Load(); f.mismatch == nil && w.stopped() == nil && w.policy.Has(policy.Connect) {
+		f.asked = w
 		q := f.question(w, "tls", f.tlsName())
 		d := w.policy.Decide(g.ctx, q)
 		switch {
@@ -187,6 +189,9 @@ func misdirected(format string, a, b any) *Refusal {
 // refuseOpaque ends a connection that carried no request, with a record.
 func (f *flow) refuseOpaque(ref *Refusal, d *policy.Decision, protocol string) {
 	ev := f.event(audit.TunnelDecision)
+	if d != nil && f.asked != nil {
+		ev = f.asked.of(ev)
+	}
 	ev.Server = &audit.Server{}
 	ev.Request = f.opaqueRequest(protocol)
 	ev.Decision = decisionRecord(d, ref)

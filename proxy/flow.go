@@ -38,6 +38,8 @@ type flow struct {
 	// mismatch is what every request on this connection is answered: its layers
 	// disagree on where it goes.
 	mismatch *Refusal
+	// asked is whom the last decision about the connection itself was about.
+	asked *ward
 
 	wire *h1.Conn // nil for h2
 	once sync.Once
