@@ -260,6 +260,9 @@ func (b *responseBody) Read(p []byte) (int, error) {
 		err = refuse(http.StatusBadGateway, "response_too_large", "the answer is larger than policy allows")
 		n = 0
 	}
+	if e := ended(b.x.cause); e != nil && err == io.EOF { //nolint:errorlint // an upstream that hears of the cut may end well
+		err = e
+	}
 	switch {
 	case err == nil:
 	case err == io.EOF: //nolint:errorlint // the end of a stream

@@ -156,14 +156,13 @@ func stillGranted(now, began *ward, q *policy.Question, bound sandbox.Binding, o
 // pipe copies one direction and passes its end on.
 func pipe(dst, src net.Conn) (int64, error) {
 	n, err := io.Copy(&idle{dst}, &idle{src})
-	if c, ok := dst.(interface{ CloseWrite() error }); ok {
+	if err != nil { // it was cut, which no end is to hide; the other direction has nothing to wait for
+		_ = dst.Close()
+		_ = src.Close()
+	} else if c, ok := dst.(interface{ CloseWrite() error }); ok {
 		_ = c.CloseWrite()
 	} else {
 		_ = dst.Close()
-	}
-	if err != nil { // the other direction has nothing to wait for
-		_ = dst.Close()
-		_ = src.Close()
 	}
 	return n, err
 }
