@@ -68,6 +68,7 @@ func TestFilterAlone(t *testing.T) {
 		"fsopen": unix.SYS_FSOPEN, "fsconfig": unix.SYS_FSCONFIG, "fsmount": unix.SYS_FSMOUNT, "fspick": unix.SYS_FSPICK, "mount_setattr": unix.SYS_MOUNT_SETATTR, "ptrace": unix.SYS_PTRACE, "process_vm_readv": unix.SYS_PROCESS_VM_READV,
 		"process_vm_writev": unix.SYS_PROCESS_VM_WRITEV, "kcmp": unix.SYS_KCMP, "pidfd_getfd": unix.SYS_PIDFD_GETFD, "name_to_handle_at": unix.SYS_NAME_TO_HANDLE_AT, "open_by_handle_at": unix.SYS_OPEN_BY_HANDLE_AT, "bpf": unix.SYS_BPF,
 		"perf_event_open": unix.SYS_PERF_EVENT_OPEN, "userfaultfd": unix.SYS_USERFAULTFD, "keyctl": unix.SYS_KEYCTL, "add_key": unix.SYS_ADD_KEY, "request_key": unix.SYS_REQUEST_KEY, "init_module": unix.SYS_INIT_MODULE,
+		"fchmodat": unix.SYS_FCHMODAT, "fchmodat2": unix.SYS_FCHMODAT2, "fchownat": unix.SYS_FCHOWNAT, "setxattr": unix.SYS_SETXATTR, "shmat": unix.SYS_SHMAT, "setpriority": unix.SYS_SETPRIORITY, "prlimit64": unix.SYS_PRLIMIT64,
 		"finit_module": unix.SYS_FINIT_MODULE, "delete_module": unix.SYS_DELETE_MODULE, "kexec_load": unix.SYS_KEXEC_LOAD, "reboot": unix.SYS_REBOOT, "acct": unix.SYS_ACCT, "personality": unix.SYS_PERSONALITY, "mknodat": unix.SYS_MKNODAT,
 	} {
 		all = append(all, attempt{name, func() syscall.Errno { return call(nr, none, none, none, none, none) }, unix.EPERM})
@@ -82,6 +83,9 @@ func TestFilterAlone(t *testing.T) {
 		attempt{"io_uring_setup", func() syscall.Errno { return call(unix.SYS_IO_URING_SETUP, 0, 0) }, unix.ENOSYS},
 		attempt{"TIOCSTI", func() syscall.Errno { return call(unix.SYS_IOCTL, none, unix.TIOCSTI) }, unix.EPERM},
 		attempt{"TIOCLINUX", func() syscall.Errno { return call(unix.SYS_IOCTL, none, unix.TIOCLINUX) }, unix.EPERM},
+		attempt{"its own limits", func() syscall.Errno { return call(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_CPU) }, 0},
+		attempt{"a mode", func() syscall.Errno { return call(unix.SYS_FCHMOD, none, 0o644) }, unix.EBADF},
+		attempt{"a set-user-ID mode", func() syscall.Errno { return call(unix.SYS_FCHMOD, none, 0o4755) }, unix.EPERM},
 		attempt{"another ioctl", func() syscall.Errno { return call(unix.SYS_IOCTL, none, unix.TIOCGWINSZ) }, unix.EBADF})
 	for _, c := range []struct {
 		family, typ, protocol uintptr

@@ -21,6 +21,13 @@ var refused = append([]uint32{
 	unix.SYS_SETTIMEOFDAY, unix.SYS_CLOCK_SETTIME, unix.SYS_CLOCK_ADJTIME, unix.SYS_ADJTIMEX,
 	unix.SYS_MIGRATE_PAGES, unix.SYS_MOVE_PAGES, unix.SYS_MEMFD_SECRET,
 	unix.SYS_MKNODAT, unix.SYS_SETFSUID, unix.SYS_SETFSGID, unix.SYS_SETGROUPS,
+	// What Landlock has no say in: whose any file of the user is and who may use it,
+	// by path, memory and queues of the user's other processes, and their priority.
+	unix.SYS_FCHMODAT, unix.SYS_FCHMODAT2, unix.SYS_FCHOWNAT, unix.SYS_UTIMENSAT, unix.SYS_SETXATTR, unix.SYS_LSETXATTR, unix.SYS_FSETXATTR,
+	unix.SYS_REMOVEXATTR, unix.SYS_LREMOVEXATTR, unix.SYS_FREMOVEXATTR, unix.SYS_SETXATTRAT, unix.SYS_REMOVEXATTRAT, unix.SYS_FILE_SETATTR,
+	unix.SYS_SHMGET, unix.SYS_SHMAT, unix.SYS_SHMCTL, unix.SYS_SEMGET, unix.SYS_SEMCTL, unix.SYS_SEMOP, unix.SYS_SEMTIMEDOP,
+	unix.SYS_MSGGET, unix.SYS_MSGCTL, unix.SYS_MSGSND, unix.SYS_MSGRCV, unix.SYS_MQ_OPEN, unix.SYS_MQ_UNLINK,
+	unix.SYS_SCHED_SETSCHEDULER, unix.SYS_SCHED_SETPARAM, unix.SYS_SCHED_SETATTR, unix.SYS_SCHED_SETAFFINITY, unix.SYS_SETPRIORITY, unix.SYS_IOPRIO_SET,
 }, refusedHere...)
 
 // namespaces are the flags of clone that make one.
@@ -42,6 +49,16 @@ func sidecarFilter() (*Filter, error) {
 		Errno(unix.EPERM),
 		Number())
 	f.Typing()
+	f.On(unix.SYS_PRLIMIT64, // the limits of another process can end it
+		Argument(0),
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 1},
+		Errno(unix.EPERM),
+		Number())
+	f.On(unix.SYS_FCHMOD, // of what may be opened; nothing becomes set-user-ID
+		Argument(1),
+		bpf.JumpIf{Cond: bpf.JumpBitsNotSet, Val: 0o7000, SkipTrue: 1},
+		Errno(unix.EPERM),
+		Number())
 	f.On(unix.SYS_SOCKETPAIR,
 		Argument(0),
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_UNIX, SkipTrue: 1},

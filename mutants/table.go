@@ -249,8 +249,12 @@ var mutants = []mutant{
 	{[]int{210}, "sandbox/netns/packetlog.go", "l.buf, unix.MSG_DONTWAIT)", "l.buf, 0)", "sandbox/netns", "TestSocketsThatAreMadeToBlockEnd"},
 	{[]int{210}, "sandbox/netns/listen.go", "c.SetLinger(-1)", "error(nil)", "sandbox/netns", "TestLingeringIsForgotten"},
 	{[]int{210}, "sandbox/netns/packetlog.go", "n, err := l.receive()", "n, err := l.f.Read(l.buf)", e2e, "TestEnrolSocketSurvives"},
-	{[]int{211}, "cmd/sallyport/tenant.go", "if err == nil && (a.UID == 0 || int(a.UID) == l.owner || l.owner < 0 && int(a.UID) == os.Getuid()) {", "if err == nil && (a.UID == 0 || l.owner >= 0) {", e2e, "TestConfinedSidecarServesOthers"},
-	{[]int{211}, "cmd/sallyport/socket.go", "errors.Is(err, unix.EPERM) {", "errors.Is(err, unix.EPERM) && false {", e2e, "TestConfinedSidecarServesOthers"},
+	{[]int{211}, "cmd/sallyport/tenant.go", "if err == nil && (a.UID == 0 || int(a.UID) == l.owner || l.owner < 0 && int(a.UID) == os.Getuid()) {", "if err == nil && (a.UID == 0 || l.owner >= 0 || os.Getuid() < 0) {", e2e, "TestConfinedSidecarServesOthers"},
+	{[]int{211}, "cmd/sallyport/socket.go", "\t\tmode = 0o666\n", "\t\tmode = 0o600\n", e2e, "TestConfinedSidecarServesOthers"},
+	{[]int{275}, "confine/sidecar.go", "unix.SYS_FCHMODAT, ", "", e2e, "TestTakenOver"},
+	{[]int{275}, "confine/sidecar.go", "unix.SYS_SHMGET, ", "", e2e, "TestTakenOver"},
+	{[]int{275}, "confine/sidecar.go", "Val: 0o7000, SkipTrue: 1}", "Val: 0, SkipTrue: 1}", e2e, "TestTakenOver"},
+	{[]int{275}, "confine/sidecar.go", "bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 1},", "bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 1, SkipFalse: 1},", "confine", "TestFilterAlone"},
 	{[]int{212}, "cmd/sallyport/directories.go", "if !made && (expected == nil || !expected(e)) {", "if !made && expected == nil && e == nil {", e2e, "TestDirectoriesChangeHandsOnce"},
 
 	// Faults and the log.

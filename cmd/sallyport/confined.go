@@ -5,6 +5,8 @@ import (
 	"os"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"sallyport/admin"
 	"sallyport/config"
 	"sallyport/confine"
@@ -23,6 +25,7 @@ func confineSidecar(file string) error {
 		if limits, err = confine.Settle(); err != nil {
 			return err
 		}
+		unix.Umask(0) // every file is made with the mode that it is to have
 		log := newLogger()
 		if limits.NoLandlock != "" {
 			log.Warn().Str("reason", limits.NoLandlock).Msg("files are not confined: permissions alone say what serve may read and write")

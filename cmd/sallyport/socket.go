@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,10 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unixListener makes a Unix socket at path, of a mode and an owner (-1 is us), in
-// place of one that nobody serves. The directory has to be one in which nobody
-// else can put something in the socket's place. Without the privilege to give it to
-// another owner anybody can connect: the caller asks the kernel who does.
+// unixListener makes a Unix socket at path, of a mode, in place of one that nobody
+// serves. The directory has to be one in which nobody else can put something in the
+// socket's place. To one for another owner (-1 is us) anybody can connect, since it
+// cannot be given away: the caller asks the kernel who does.
 func unixListener(network, path string, mode fs.FileMode, owner int) (*net.UnixListener, error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -41,20 +42,20 @@ func unixListener(network, path string, mode fs.FileMode, owner int) (*net.UnixL
 			return nil, err
 		}
 	}
-	l, err := net.ListenUnix(network, &net.UnixAddr{Name: path, Net: network})
+	if owner >= 0 && owner != os.Getuid() {
+		mode = 0o666
+	}
+	var made error
+	// The mode of the socket becomes that of its file: afterwards it cannot be changed.
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		err := c.Control(func(fd uintptr) { made = unix.Fchmod(int(fd), uint32(mode)) })
+		return errors.Join(err, made)
+	}}
+	l, err := lc.Listen(context.Background(), network, path)
 	if err != nil {
 		return nil, err
 	}
-	if owner >= 0 && owner != os.Getuid() {
-		if err = os.Lchown(path, owner, -1); errors.Is(err, unix.EPERM) {
-			err, mode = nil, 0o666 // whoever accepts asks the kernel who connects
-		}
-	}
-	if err = errors.Join(err, os.Chmod(path, mode)); err != nil {
-		_ = l.Close()
-		return nil, err
-	}
-	return l, nil
+	return l.(*net.UnixListener), nil
 }
 
 // ownDirectory refuses a directory that somebody else than root and us can write.

@@ -195,6 +195,21 @@ func do(order []string, fd int) error {
 		return call(unix.SYS_IO_URING_SETUP, 1, uintptr(unsafe.Pointer(&params)))
 	case "become":
 		return call(unix.SYS_SETRESUID, num(0), num(0), num(0))
+	case "prlimit": // looks only
+		return call(unix.SYS_PRLIMIT64, num(0), unix.RLIMIT_CPU, 0, 0)
+	case "nice":
+		return call(unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, num(0), 19)
+	case "shm": // a segment of the user's
+		return call(unix.SYS_SHMGET, num(0), 1, 0)
+	case "chmod":
+		return unix.Chmod(arg(0), uint32(num(1)))
+	case "fchmod":
+		f, err := os.Open(arg(0))
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		return unix.Fchmod(int(f.Fd()), uint32(num(1)))
 	case "chown":
 		return os.Lchown(arg(0), int(num(1)), -1)
 	}

@@ -59,6 +59,24 @@ func keyOf(t *testing.T, uid int) string {
 	return key
 }
 
+// segmentOf makes memory that processes of a user share, and returns its key.
+func segmentOf(t *testing.T, uid int) string {
+	t.Helper()
+	key := int(time.Now().UnixNano()&0x3fffffff) + 1
+	id, err := unix.SysvShmGet(key, 4096, unix.IPC_CREAT|unix.IPC_EXCL|0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = unix.SysvShmCtl(id, unix.IPC_RMID, nil) })
+	var d unix.SysvShmDesc
+	_, err = unix.SysvShmCtl(id, unix.IPC_STAT, &d)
+	d.Perm.Uid = uint32(uid)
+	if _, e := unix.SysvShmCtl(id, unix.IPC_SET, &d); err != nil || e != nil {
+		t.Fatal(err, e)
+	}
+	return fmt.Sprint(key)
+}
+
 // A way of starting serve.
 type starting struct {
 	name string
@@ -158,6 +176,10 @@ func TestTakenOver(t *testing.T) {
 				others = keyOf(t, 34567)
 				_ = os.Chown(file, st.uid, -1)
 			}
+			shm, mode := segmentOf(t, st.uid), filepath.Join(filepath.Dir(p.dir), "state", "probe")
+			if err := errors.Join(os.WriteFile(mode, nil, 0o600), os.Chown(mode, st.uid, -1)); err != nil {
+				t.Fatal(err)
+			}
 			root := starter == 0
 			pid := fmt.Sprint(victim)
 			for _, c := range []struct {
@@ -186,6 +208,11 @@ func TestTakenOver(t *testing.T) {
 				{"another's descriptor", nil, []string{"getfd", pid}, unix.EPERM, true, true},
 				{"another's environment", nil, []string{"read", "/proc/" + pid + "/environ"}, unix.EACCES, true, true},
 				{"a signal", nil, []string{"kill", pid}, unix.EPERM, true, true},
+				{"another's limits, which end it", nil, []string{"prlimit", pid}, unix.EPERM, false, true},
+				{"another's priority", nil, []string{"nice", pid}, unix.EPERM, true, true},
+				{"memory that the user's processes share", nil, []string{"shm", shm}, unix.EPERM, true, true},
+				{"a file of the same user for everybody", nil, []string{"chmod", mine, "0600"}, unix.EPERM, true, true},
+				{"its own configuration, set-user-ID", nil, []string{"fchmod", mode, "04755"}, unix.EPERM, true, true},
 				{"a keyring", nil, []string{"keyctl"}, unix.EPERM, true, true},
 				{"a personality", nil, []string{"personality"}, unix.EPERM, true, true},
 				{"a ring", nil, []string{"uring"}, unix.ENOSYS, true, true},
