@@ -99,7 +99,7 @@ func (f *attachFlags) open(ctx context.Context) (ns *os.File, err error) {
 	}
 	for end := time.Now().Add(f.wait); ; {
 		if f.netns != "" {
-			ns, err = os.Open(f.netns)
+			ns, err = netns.Open(f.netns)
 		} else {
 			ns, err = netns.OfProcess(f.pid)
 		}

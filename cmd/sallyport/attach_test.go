@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"sallyport/origin"
 )
@@ -102,6 +103,55 @@ func TestAttach(t *testing.T) {
 	if n := len(p.find(map[string]string{"event.name": "egress.request.decision", "sandbox.name": "blue", "sandbox.identity.method": "attach", "policy.decision": "allow"})); n != 3 {
 		t.Errorf("%d allows are recorded", n)
 	}
+}
+
+// A namespace that appears later is waited for, and with its end the sandbox ends.
+func TestAttachStays(t *testing.T) {
+	tool(t, "curl", "curl")
+	if os.Getuid() != 0 {
+		t.Skip("only root can seal what somebody else made")
+	}
+	p := newPlace(t, callers()[0], origin.Options{})
+	s := p.sidecar(t, "")
+	name := fmt.Sprintf("st%d", os.Getpid())
+	if out := p.exec("attach", "--control", s.control, "--netns", "/run/netns/"+name, "--name", "late", "--wait", "200ms"); out.code != 125 || !strings.Contains(out.stderr, "no such file") {
+		t.Errorf("one that does not come: %+v", out)
+	}
+	b := p.spawn(t, binary, "attach", "--control", s.control, "--netns", "/run/netns/"+name, "--name", "late", "--wait", "1m", "--stay")
+	time.Sleep(200 * time.Millisecond)
+	attachable(t, name)
+	b.until("late is sealed")
+	get := func() string {
+		out, _ := exec.Command("ip", "netns", "exec", name, "curl", "-sS", "-m", "20", "--resolve", fmt.Sprintf("api.example.com:%d:198.51.100.7", p.origin.PlainPort), p.http("api.example.com", "/echo")).CombinedOutput()
+		return string(out)
+	}
+	if out := get(); !strings.Contains(out, `"Method":"GET"`) {
+		t.Errorf("%s", out)
+	}
+	s.kill()
+	s.begin()
+	b.until("the sidecar is back")
+	if out := get(); !strings.Contains(out, `"Method":"GET"`) {
+		t.Errorf("after a restart: %s", out)
+	}
+	_ = exec.Command("ip", "netns", "del", name).Run()
+	if err := b.cmd.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, b.out)
+	}
+	// The same with a process, whose namespace it is.
+	sleeper := p.spawn(t, "unshare", "--net", "--kill-child", "sleep", "1000")
+	time.Sleep(200 * time.Millisecond)
+	b = p.spawn(t, binary, "attach", "--control", s.control, "--pid", fmt.Sprint(sleeper.cmd.Process.Pid), "--name", "process", "--stay")
+	b.until("process is sealed")
+	_ = sleeper.cmd.Process.Kill()
+	_ = sleeper.cmd.Wait()
+	if err := b.cmd.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, b.out)
+	}
+	if out := p.exec("sandbox", "ls", "--control", s.control); strings.Count(out.stdout, "\n") != 1 {
+		t.Errorf("%+v", out)
+	}
+	s.stop()
 }
 
 // attempting2 looks a name up at an address that nobody has, and sends a packet.

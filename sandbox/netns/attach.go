@@ -34,13 +34,32 @@ func OfProcess(pid int) (*os.File, error) {
 	return f, nil
 }
 
+// Open opens the network namespace at a path, such as one that ip-netns(8) made.
+func Open(path string) (*os.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := isNetwork(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func isNetwork(ns *os.File) error {
+	if typ, err := unix.IoctlRetInt(int(ns.Fd()), unix.NS_GET_NSTYPE); err != nil || typ != unix.CLONE_NEWNET {
+		return fmt.Errorf("%s is no network namespace", ns.Name())
+	}
+	return nil
+}
+
 // Attach seals a network namespace that somebody else made, and returns its
 // sockets. It needs NET_ADMIN and SYS_ADMIN over it. A namespace with an
 // interface that is up, beside its loopback, or with a connection, is not
 // sealable: what is there already would go on.
 func Attach(ns *os.File) (*Sockets, error) {
-	if typ, err := unix.IoctlRetInt(int(ns.Fd()), unix.NS_GET_NSTYPE); err != nil || typ != unix.CLONE_NEWNET {
-		return nil, fmt.Errorf("%s is no network namespace", ns.Name())
+	if err := isNetwork(ns); err != nil {
+		return nil, err
 	}
 	own, err := ownCookie()
 	if err != nil {

@@ -38,8 +38,8 @@ func mustNet(s string) *net.IPNet {
 // they do; with it the link goes, on both sides. Nothing else is on the link: not
 // the host, and no other sandbox. It needs NET_ADMIN and SYS_ADMIN over both.
 func Gateway(guest *os.File, link string) (*Sockets, error) {
-	if typ, err := unix.IoctlRetInt(int(guest.Fd()), unix.NS_GET_NSTYPE); err != nil || typ != unix.CLONE_NEWNET {
-		return nil, fmt.Errorf("%s is no network namespace", guest.Name())
+	if err := isNetwork(guest); err != nil {
+		return nil, err
 	}
 	own, err := ownCookie()
 	if err != nil {
