@@ -216,6 +216,10 @@ var mutants = []mutant{
 	{[]int{234}, "cmd/sallyport/tenant.go", "if err == nil && (a.UID == 0 ||", "if err == nil && (a.UID != 0 ||", e2e, "TestSocketsOfOthers"},
 	{[]int{234}, "cmd/sallyport/enrolment.go", "if err != nil || a.UID != 0 && a.UID != t.by && int(a.UID) != os.Getuid() {", "if err != nil {", e2e, "TestSocketsOfOthers"},
 
+	{[]int{264}, "cmd/sallyport/join.go", "go h.keep(context.WithoutCancel(ctx))", "go h.keep(ctx)", e2e, "TestSignalsEndNothing"},
+	{[]int{264}, "cmd/sallyport/enrolled.go", "context.WithCancel(context.WithoutCancel(ctx))", "context.WithCancel(ctx)", e2e, "TestSignalsEndNothing"},
+	{[]int{265}, "cmd/sallyport/enrolment.go", "if !t.s.stopping.Load() { // it may", "if !t.s.stopping.Load() || t.dir != \"\" { // it may", e2e, "TestEnrolDirectoryStays"},
+
 	// Taken over.
 	{[]int{205}, "confine/sidecar.go", "unix.SYS_SETNS, unix.SYS_UNSHARE,", "unix.SYS_UNSHARE,", "confine", "TestFilterAlone"},
 	{[]int{205}, "confine/sidecar.go", "unix.SYS_SETNS, unix.SYS_UNSHARE,", "unix.SYS_SETNS,", e2e, "TestTakenOver"},

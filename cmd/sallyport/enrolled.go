@@ -53,7 +53,7 @@ func runEnrolled(ctx context.Context, o *runOptions) error {
 	h := &holder{socket: made.Ticket.Socket, token: made.Ticket.Token, socks: &box.Sockets, tell: o.tell()}
 	_, err = h.enrol(ctx)
 	if err == nil {
-		kept, stop := context.WithCancel(ctx)
+		kept, stop := context.WithCancel(context.WithoutCancel(ctx)) // a signal is the command's to heed
 		defer box.Close()
 		defer stop()
 		go h.keep(kept)

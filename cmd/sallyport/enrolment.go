@@ -60,22 +60,31 @@ var (
 	errHeld  = errors.New("the sandbox is enrolled")
 )
 
+// enrolAt is where a sandbox enrols that the configuration gives no directory.
+func (s *sidecar) enrolAt(id string) string {
+	return filepath.Join(filepath.Dir(s.file.Control.Socket.S), enrolDirectory, id)
+}
+
 // place decides where the sandbox enrols: where the configuration says, or beside
 // the control socket. A sandbox that outlives its namespace has a directory of its
 // own there, with its token; nobody can list what is above.
 func (t *tenant) place(way sandbox.Way) error {
 	id := t.gate.Sandbox().ID
 	if t.dir == "" {
-		above := filepath.Join(filepath.Dir(t.s.file.Control.Socket.S), enrolDirectory)
-		if err := os.Mkdir(above, 0o711); err != nil && !errors.Is(err, fs.ErrExist) {
+		dir := t.s.enrolAt(id)
+		if err := os.Mkdir(filepath.Dir(dir), 0o711); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
-		t.socket = filepath.Join(above, id+".sock")
+		t.socket = dir + ".sock"
 		if !way.Lasts() {
 			return nil
 		}
-		t.dir = filepath.Join(above, id)
-		t.also(func() { _ = os.Remove(t.dir) })
+		t.dir = dir
+		t.also(func() {
+			if !t.s.stopping.Load() { // it may be mounted into a container
+				_ = os.Remove(t.dir)
+			}
+		})
 	}
 	t.socket = filepath.Join(t.dir, enrolSocket)
 	return os.MkdirAll(t.dir, 0o755)

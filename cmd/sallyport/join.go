@@ -103,8 +103,8 @@ func (f *joinFlags) run(ctx context.Context, stderr io.Writer) error {
 			return err
 		}
 	}
-	go h.keep(ctx)
-	exit := box.Run(f.argv, env)
+	go h.keep(context.WithoutCancel(ctx)) // a signal is the command's to heed
+	exit := box.Run(ctx, f.argv, env)
 	switch {
 	case exit.Err != nil:
 		return &exitError{exit.Code, exit.Err}

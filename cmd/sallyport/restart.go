@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"os"
 	"sallyport/audit"
 	"sallyport/sandbox"
 	"slices"
@@ -76,7 +77,8 @@ func (s *sidecar) restore(ctx context.Context, k *kept) error {
 		why = err.Error()
 		s.log.Error().Err(err).Str("sandbox", sb.Name).Msg("a sandbox from before the restart is forgotten: the configuration has no room for it")
 	}
-	return errors.Join(s.control(ctx, nobodyAsked, sb, "remove", map[string]string{"reason": why}), s.shelf.drop(sb.ID))
+	err := s.control(ctx, nobodyAsked, sb, "remove", map[string]string{"reason": why})
+	return errors.Join(err, s.shelf.drop(sb.ID), os.RemoveAll(s.enrolAt(sb.ID)))
 }
 
 // end drains and stops.

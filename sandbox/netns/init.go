@@ -95,7 +95,7 @@ func initMain() int {
 		_ = tty.Close()
 	}
 	debug.SetGCPercent(100) // from here on it lives as long as the workload
-	return reap(pid)
+	return reap(pid, heed())
 }
 
 func sorry(sock *os.File, code int, err error) int {
@@ -208,11 +208,16 @@ func reason(err error) error {
 	return err
 }
 
-// reap waits for everything, passes signals on to the workload, and ends when the
-// workload does; whatever it left behind ends then too.
-func reap(pid int) int {
+// heed gathers the signals that are the workload's, from before there is one.
+func heed() chan os.Signal {
 	sig := make(chan os.Signal, 16)
 	signal.Notify(sig, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGCONT, unix.SIGTSTP)
+	return sig
+}
+
+// reap waits for everything, passes signals on to the workload, and ends when the
+// workload does; whatever it left behind ends then too.
+func reap(pid int, sig <-chan os.Signal) int {
 	go func() {
 		for s := range sig {
 			n, _ := s.(syscall.Signal)

@@ -1,6 +1,7 @@
 package netns
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -68,10 +69,15 @@ func capable(c uintptr) bool {
 
 // Run executes the workload, stays as the process that reaps, and returns how it
 // ended. From then on this process has no capability, and like the workload makes
-// no sockets but those that know the rules.
-func (j *Joined) Run(argv, env []string) Exit {
+// no sockets but those that know the rules. When ctx has ended the workload does
+// not begin; afterwards signals are the workload's.
+func (j *Joined) Run(ctx context.Context, argv, env []string) Exit {
 	runtime.LockOSThread() // what is dropped is dropped where the workload starts
 	fail := func(code int, err error) Exit { return Exit{Code: code, Err: err} }
+	sig := heed()
+	if ctx.Err() != nil {
+		return fail(codeSetup, errors.New("it was told to end before the command began"))
+	}
 	path, err := exec.LookPath(argv[0])
 	if errors.Is(err, exec.ErrDot) {
 		err = nil
@@ -123,5 +129,5 @@ func (j *Joined) Run(argv, env []string) Exit {
 		return fail(codeSetup, err)
 	}
 	debug.SetGCPercent(100)
-	return Exit{Code: reap(p.Pid)}
+	return Exit{Code: reap(p.Pid, sig)}
 }

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"sallyport/admin"
+	"sallyport/origin"
+)
+
+// hostile 264: a signal is the workload's to heed. What lives on after it, to finish
+// its work or because it reads its configuration again, has its network.
+func TestSignalsEndNothing(t *testing.T) {
+	tool(t, "curl", "curl")
+	tool(t, "unshare", "util-linux")
+	each(t, origin.Options{}, func(t *testing.T, p *place) {
+		s := p.sidecar(t, (&side{place: p, config: filepath.Join(filepath.Dir(p.dir), "sallyport.yaml")}).agent(""))
+		dir := filepath.Join(filepath.Dir(p.dir), "run", "agent")
+		script := fmt.Sprintf(`until_file() { while [ ! -e $1 ]; do sleep 0.02; done; }; trap 'echo heeded' TERM
+			get() { curl -sS -m 5 --resolve api.example.com:%[2]d:198.51.100.7 %[1]s | grep -o 'Tenant-Id":."[^"]*' && echo $1; }; get first; until_file $0; get again; exit 7`,
+			p.https("api.example.com", "/echo"), p.origin.TLSPort)
+		joined := p.spawn(t, contained(p.who, "join", "--system-files", "no", "--enrol", dir, "--", "/bin/sh", "-c", script, "go1")...)
+		run := p.spawn(t, binary, "run", "--sidecar", s.control, "--name", "box", "--label", "team=web", "--prop", "tenant=t-1", "--policy", "web", "--", "/bin/sh", "-c", script, "go2")
+		for i, b := range []*background{joined, run} {
+			b.until("first")
+			pid := b.cmd.Process.Pid
+			if b == joined {
+				pid = descendants(pid)[0]
+			}
+			if err := unix.Kill(pid, unix.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			b.until("heeded")
+			b.tell(fmt.Sprintf("go%d", i+1))
+			_ = b.cmd.Wait()
+			if code := b.cmd.ProcessState.ExitCode(); code != 7 || !strings.Contains(b.out.String(), "again\n") {
+				t.Errorf("%d: %s", code, b.out)
+			}
+		}
+		s.stop()
+	})
+}
+
+// hostile 265: the directory that is mounted into a container stays the one that it
+// is, over a restart of the sidecar in good order, and goes with the sandbox.
+func TestEnrolDirectoryStays(t *testing.T) {
+	tool(t, "curl", "curl")
+	tool(t, "unshare", "util-linux")
+	each(t, origin.Options{}, func(t *testing.T, p *place) {
+		s := p.sidecar(t, "")
+		out := p.exec("sandbox", "create", "made", "--label", "team=web", "--prop", "tenant=t-1", "--policy", "web", "--control", s.control)
+		dir := strings.TrimSpace(out.stdout)
+		if out.code != 0 || dir == "" {
+			t.Fatalf("%+v", out)
+		}
+		args := []string{"unshare", "--net", "--pid", "--mount", "--fork", "--kill-child"}
+		if p.who.uid != 0 {
+			args = append(args, "--map-root-user")
+		}
+		b := p.spawn(t, append(args, "/bin/sh", "-c", `mount --bind $1 /mnt && exec "$0" join --system-files no --enrol /mnt -- /bin/sh -c "$2"`, binary, dir, fmt.Sprintf(
+			`until_file() { while [ ! -e $1 ]; do sleep 0.02; done; }; get() { curl -sS -m 20 --resolve api.example.com:%[2]d:198.51.100.7 %[1]s | grep -o 'Tenant-Id":."[^"]*' && echo $1; }; get first; until_file go; get again`,
+			p.https("api.example.com", "/echo"), p.origin.TLSPort))...)
+		b.until("first")
+		s.stop()
+		b.until("the sidecar is gone")
+		s.begin()
+		b.tell("go")
+		b.until("again\n")
+		_ = b.cmd.Wait()
+		if err := admin.NewClient(s.control).Remove(t.Context(), "made"); err != nil {
+			t.Fatal(err)
+		}
+		until(t, "its directory is gone", func() bool { _, err := os.Stat(dir); return os.IsNotExist(err) })
+		s.stop()
+	})
+}
