@@ -28,6 +28,9 @@ need certutil libnss3-tools
 need chromium chromium
 need dockerd docker.io
 need docker-compose docker-compose
+need podman podman
+need catatonit catatonit
+need systemd-analyze systemd
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing="$missing ca-certificates"
 [ -z "$missing" ] && exit 0
 line="apt-get install -y --no-install-recommends$missing"

@@ -127,25 +127,30 @@ func (d *dock) inspect(service string) (c container) {
 // image imports what some programs of this machine need to run.
 func (d *dock) image(name string, programs []string, trees ...string) {
 	d.t.Helper()
-	cmd := exec.Command("docker", "import", "-", name)
-	in, err := cmd.StdinPipe()
+	file := filepath.Join(filepath.Dir(d.dir), "image.tar")
+	rootfs(d.t, file, programs, trees...)
+	d.do("docker", "import", file, name)
+}
+
+// rootfs makes a file of programs of this machine and what they need, and of the
+// binary as /usr/local/bin/sallyport.
+func rootfs(t *testing.T, file string, programs []string, trees ...string) {
+	t.Helper()
+	f, err := os.Create(file)
 	if err != nil {
-		d.t.Fatal(err)
+		t.Fatal(err)
 	}
-	var said syncBuffer
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Start(); err != nil {
-		d.t.Fatal(err)
-	}
-	w := tar.NewWriter(in)
+	defer f.Close()
+	w := tar.NewWriter(f)
 	seen := map[string]bool{}
+	add(t, w, seen, binary, "/usr/local/bin/sallyport")
 	for _, p := range programs {
-		tool(d.t, p, p)
+		tool(t, p, p)
 		path, _ := exec.LookPath(p)
-		add(d.t, w, seen, path)
+		add(t, w, seen, path, path)
 		libs, _ := exec.Command("ldd", path).CombinedOutput()
-		for _, lib := range regexp.MustCompile(`/[^ ]+`).FindAllString(string(libs), -1) {
-			add(d.t, w, seen, strings.TrimSuffix(lib, ":"))
+		for _, lib := range regexp.MustCompile(`/[^ \n]+`).FindAllString(string(libs), -1) {
+			add(t, w, seen, strings.TrimSuffix(lib, ":"), strings.TrimSuffix(lib, ":"))
 		}
 	}
 	for _, tree := range trees {
@@ -154,7 +159,7 @@ func (d *dock) image(name string, programs []string, trees ...string) {
 			case err != nil || e.IsDir() && (e.Name() == "test" || e.Name() == "__pycache__"):
 				return fs.SkipDir
 			case !e.IsDir():
-				add(d.t, w, seen, path)
+				add(t, w, seen, path, path)
 			}
 			return nil
 		})
@@ -163,28 +168,24 @@ func (d *dock) image(name string, programs []string, trees ...string) {
 		_ = w.WriteHeader(&tar.Header{Name: dir, Typeflag: tar.TypeDir, Mode: 0o1777})
 	}
 	if err := w.Close(); err != nil {
-		d.t.Fatal(err)
-	}
-	_ = in.Close()
-	if err := cmd.Wait(); err != nil {
-		d.t.Fatalf("%s%v", &said, err)
+		t.Fatal(err)
 	}
 }
 
-// add puts a file under its own name, whatever links lead to it.
-func add(t *testing.T, w *tar.Writer, seen map[string]bool, path string) {
+// add puts a file under a name, whatever links lead to it.
+func add(t *testing.T, w *tar.Writer, seen map[string]bool, path, name string) {
 	t.Helper()
 	f, err := os.Open(path)
-	if err != nil || seen[path] {
+	if err != nil || seen[name] {
 		return
 	}
 	defer f.Close()
-	seen[path] = true
+	seen[name] = true
 	st, err := f.Stat()
 	if err != nil || !st.Mode().IsRegular() {
 		return
 	}
-	if err := w.WriteHeader(&tar.Header{Name: strings.TrimPrefix(path, "/"), Mode: int64(st.Mode().Perm()), Size: st.Size()}); err != nil {
+	if err := w.WriteHeader(&tar.Header{Name: strings.TrimPrefix(name, "/"), Mode: int64(st.Mode().Perm()), Size: st.Size()}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.Copy(w, f); err != nil {
