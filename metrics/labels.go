@@ -18,7 +18,7 @@ var (
 	sources    = set("none upstream proxy")
 	rcodes     = set("NOERROR NXDOMAIN SERVFAIL REFUSED FORMERR NOTIMP BADVERS dropped")
 	transports = set("udp udplite icmp icmpv6 sctp dccp")
-	actions    = set("create change remove ca.rotate ca.rotate.error")
+	actions    = set("create create.error change change.error remove restore restore.error ca.rotate ca.rotate.error")
 	reasons    = set("no_certificate wrong_certificate no_token wrong_token from_browser forbidden")
 	events     = func() map[string]bool {
 		out := map[string]bool{}

@@ -260,6 +260,12 @@ var mutants = []mutant{
 	{[]int{275}, "confine/sidecar.go", "Val: 0o7000, SkipTrue: 1}", "Val: 0, SkipTrue: 1}", e2e, "TestTakenOver"},
 	{[]int{275}, "confine/sidecar.go", "bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 1},", "bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 1, SkipFalse: 1},", "confine", "TestFilterAlone"},
 	{[]int{212}, "cmd/sallyport/directories.go", "if !made && (expected == nil || !expected(e)) {", "if !made && expected == nil && e == nil {", e2e, "TestDirectoriesChangeHandsOnce"},
+	{[]int{276}, "cmd/sallyport/reload.go", "t != nil && t.planned == \"\" {", "t != nil && t.planned == \"\" && false {", e2e, "TestNamesOfTheConfiguration"},
+	{[]int{276}, "cmd/sallyport/restart.go", "if !k.Planned && !another && (", "if !k.Planned && (", e2e, "TestNamesOfTheConfiguration"},
+	{[]int{277}, "cmd/sallyport/doors.go", "if err := s.hasRoom(&x); err != nil {", "if err := s.hasRoom(&x); err != nil && false {", e2e, "TestReloadIsWholeOrSaysSo"},
+	{[]int{277}, "cmd/sallyport/telling.go", "s.keys.RedactString(s.failed.Error())", "s.failed.Error()", e2e, "TestReloadIsWholeOrSaysSo"},
+	{[]int{278}, "cmd/sallyport/sidecar.go", "if err := t.keepNext(sb, p); err != nil {", "if err := t.keepNext(sb, p); err != nil && p.Mode == nil {", e2e, "TestStateThatCannotBeWritten"},
+	{[]int{278}, "cmd/sallyport/sidecar.go", "if p.State == nil || *p.State == admin.Active {", "if true {", e2e, "TestStateThatCannotBeWritten"},
 
 	// Faults and the log.
 	{[]int{135}, "proxy/limits.go", "if g.active.Add(1) > int64(l.Requests) {", "if g.active.Add(1) < 0 {", "proxy", "TestRequestsAreBounded"},

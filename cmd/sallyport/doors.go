@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -44,6 +45,7 @@ func (x *planned) identified(was sandbox.Identity) sandbox.Identity {
 // told opens the proxies that clients of a sandbox are told of.
 func (t *tenant) told(x planned) (err error) {
 	if x.socket != "" {
+		t.at = x.socket
 		err = t.explicit(x.socket, x.owner)
 	}
 	if err == nil && x.door.listen.IsValid() {
@@ -52,11 +54,16 @@ func (t *tenant) told(x planned) (err error) {
 	return err
 }
 
-// prepare opens the listeners that a new plan has and nobody serves yet, so that
-// a plan that cannot be followed is not taken.
+// prepare opens the listeners that a new plan has and nobody serves yet, and looks
+// whether its sockets can be made, so that a plan that cannot be followed is not
+// taken.
 func (s *sidecar) prepare(p *plan) error {
 	s.opened = map[netip.AddrPort]net.Listener{}
 	for _, x := range p.sandboxes {
+		if err := s.hasRoom(&x); err != nil {
+			s.shutOpened()
+			return fmt.Errorf("sandbox %s: %w", x.Name, err)
+		}
 		at := x.door.listen
 		if !at.IsValid() || s.servesOn(at) {
 			continue
@@ -67,6 +74,27 @@ func (s *sidecar) prepare(p *plan) error {
 			return fmt.Errorf("sandbox %s: %w", x.Name, err)
 		}
 		s.opened[at] = l
+	}
+	return nil
+}
+
+// hasRoom says why the sockets of a sandbox cannot be made, unless they are ours.
+func (s *sidecar) hasRoom(x *planned) error {
+	paths := map[string]string{}
+	if x.socket != "" {
+		paths[x.socket] = "unix"
+	}
+	if x.enrolDir != "" {
+		paths[filepath.Join(x.enrolDir, enrolSocket)] = "unixpacket"
+	}
+	for _, t := range s.tenants {
+		delete(paths, t.at)
+		delete(paths, t.socket)
+	}
+	for path, network := range paths {
+		if _, err := vacant(network, path); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/google/renameio/v2"
@@ -100,7 +101,7 @@ func (s *shelf) load() ([]*kept, error) {
 			return nil, err
 		}
 		k := &kept{}
-		if err := json.Unmarshal(b, k); err != nil || k.Sandbox.ID != id {
+		if err := json.Unmarshal(b, k); err != nil || k.Sandbox.ID != id || !slices.Contains([]string{admin.Active, admin.Paused, admin.Revoked}, k.Sandbox.State) {
 			return nil, fmt.Errorf("%s is not what was kept of a sandbox (%v): remove it to forget that sandbox", filepath.Join(s.dir, e.Name()), err)
 		}
 		if k.Boot != s.boot {
@@ -115,8 +116,25 @@ func (s *shelf) load() ([]*kept, error) {
 }
 
 // keep writes down what the tenant is. The caller holds its lock.
-func (t *tenant) keep() error {
-	k := &kept{Sandbox: tell(t.gate.Sandbox()), Planned: t.planned != "", Usual: t.usual, By: t.by, Cookie: t.cookie, Holds: t.holds}
+func (t *tenant) keep() error { return t.keepAs(t.gate.Sandbox()) }
+
+// keepNext writes down what the tenant will be after a patch.
+func (t *tenant) keepNext(sb *sandbox.Sandbox, p admin.Patch) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	was := t.usual
+	if p.Policy != nil {
+		t.usual = len(p.Policy) == 0
+	}
+	err := t.keepAs(sb)
+	if err != nil {
+		t.usual = was
+	}
+	return err
+}
+
+func (t *tenant) keepAs(sb *sandbox.Sandbox) error {
+	k := &kept{Sandbox: tell(sb), Planned: t.planned != "", Usual: t.usual, By: t.by, Cookie: t.cookie, Holds: t.holds}
 	for _, d := range t.tokens {
 		k.Tokens = append(k.Tokens, hex.EncodeToString(d[:]))
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"sallyport/audit"
+	"sallyport/config"
 )
 
 // reload takes a new configuration whole, or keeps the old. It returns what to
@@ -18,8 +19,8 @@ func (s *sidecar) reload(ctx context.Context, file string) ([]string, [sha256.Si
 	old := s.plan.Load()
 	seen := look(old.watched)
 	p, err := s.replan(ctx, file, old)
-	s.failed = err
 	if err != nil {
+		s.failed = fmt.Errorf("the last reload was not taken, the configuration before it is in force: %w", err)
 		s.mu.Unlock()
 		s.log.Error().Str("error", s.keys.RedactString(err.Error())).Msg("the configuration is not taken; the one before it stays in force")
 		_ = s.records.Append(&audit.Event{Name: audit.ConfigRefused, Lifecycle: &audit.Lifecycle{Detail: map[string]string{"error": s.keys.RedactString(err.Error())}}})
@@ -28,7 +29,10 @@ func (s *sidecar) reload(ctx context.Context, file string) ([]string, [sha256.Si
 	s.keys.use(p.store)
 	s.plan.Store(p)
 	gone, errs := s.follow(ctx, old, p)
-	s.failed = errors.Join(errs...)
+	if s.failed = errors.Join(errs...); s.failed != nil {
+		s.failed = fmt.Errorf("the configuration is in force, but not all of it: %w", s.failed)
+		s.log.Error().Str("error", s.keys.RedactString(s.failed.Error())).Msg("the configuration was read again, and not all of it could be done")
+	}
 	s.mu.Unlock()
 	s.recheckRemote(old, p)
 	for _, t := range gone {
@@ -62,7 +66,10 @@ func (s *sidecar) follow(ctx context.Context, old, p *plan) (gone []*tenant, err
 			}
 			if was == nil || !was.same(is) {
 				sb.Labels, sb.Props, sb.Policy, sb.Mode, sb.Bindings, sb.Vias, sb.Limits = is.Labels, is.Props, is.Policy, is.Mode, is.Bindings, is.Vias, is.Limits
-				t.usual, sb.Identity = is.usual, is.identified(sb.Identity)
+				sb.Identity = is.identified(sb.Identity)
+				t.mu.Lock()
+				t.usual = is.usual
+				t.mu.Unlock()
 				errs = append(errs, s.control(ctx, nobodyAsked, &sb, "change", map[string]string{"by": "configuration"}), t.followDoor(is))
 			}
 		}
@@ -89,6 +96,15 @@ func (s *sidecar) replan(ctx context.Context, file string, old *plan) (*plan, er
 	}
 	if fixed := p.fixed(old); len(fixed) > 0 {
 		return nil, fmt.Errorf("%s: a change of %s needs a restart", file, strings.Join(fixed, ", "))
+	}
+	bad := &config.Problems{File: file}
+	for _, x := range p.sandboxes {
+		if t := s.tenantNamed(x.Name); t != nil && t.planned == "" {
+			bad.Add(x.pos, "sandboxes", "there is a sandbox %q that was made by command: remove that (sallyport sandbox rm %[1]s), or name this otherwise", x.Name)
+		}
+	}
+	if err := bad.Err(); err != nil {
+		return nil, err
 	}
 	for _, t := range s.tenants {
 		sb := t.gate.Sandbox()

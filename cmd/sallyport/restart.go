@@ -56,14 +56,19 @@ func (s *sidecar) begin(ctx context.Context) error {
 }
 
 // restore takes a sandbox back, or forgets it: when the configuration does not
-// name it any more, or nobody has held its namespace meanwhile.
+// name it any more, has another of its name, or nobody has held its namespace
+// meanwhile.
 func (s *sidecar) restore(ctx context.Context, k *kept) error {
 	sb := &sandbox.Sandbox{ID: k.Sandbox.ID, Name: k.Sandbox.Name, Labels: k.Sandbox.Labels, Identity: sandbox.Identity{Way: sandbox.Way(k.Sandbox.Way)}}
 	why := "it is not in the configuration"
 	if !k.Planned {
 		why = "nobody held its namespace over a restart"
 	}
-	if !k.Planned && (k.Holds || k.Cookie == 0 && sb.Identity.Way.Lasts()) {
+	another := s.tenantNamed(sb.Name) != nil
+	if another {
+		why = "there is another of this name"
+	}
+	if !k.Planned && !another && (k.Holds || k.Cookie == 0 && sb.Identity.Way.Lasts()) {
 		p := s.plan.Load()
 		named := k.Sandbox.Policy
 		if k.Usual {

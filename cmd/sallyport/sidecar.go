@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -149,6 +150,7 @@ func (s *sidecar) add(ctx context.Context, a admin.Actor, x planned, was *kept) 
 	s.tenants[sb.ID] = t
 	if err := t.begin(x, was); err != nil {
 		err = fmt.Errorf("sandbox %s: %w", sb.Name, err)
+		err = errors.Join(err, s.control(ctx, a, &sb, action+".error", map[string]string{"error": err.Error()}))
 		if was != nil { // what was kept of it is for the next try
 			return errors.Join(err, s.close(t))
 		}
@@ -222,8 +224,9 @@ func (s *sidecar) unclaim(cookie uint64, by *tenant) {
 	}
 }
 
-// Change applies a patch: recorded, then known, then at the gate, which asks
-// again about what is open.
+// Change applies a patch: recorded, then kept, then known, then at the gate, which
+// asks again about what is open. What cannot be kept is not done, unless nothing
+// passes with it.
 func (s *sidecar) Change(ctx context.Context, a admin.Actor, ref string, p admin.Patch) (admin.Sandbox, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -238,8 +241,14 @@ func (s *sidecar) Change(ctx context.Context, a admin.Actor, ref string, p admin
 	if err := s.control(ctx, a, sb, "change", what); err != nil {
 		return admin.Sandbox{}, err
 	}
-	if p.Policy != nil {
-		t.usual = false
+	if err := t.keepNext(sb, p); err != nil {
+		err = fmt.Errorf("what is kept of %s over a restart could not be written: %w", sb.Name, err)
+		what["error"] = err.Error()
+		err = errors.Join(err, s.control(ctx, a, sb, "change.error", what))
+		if p.State == nil || *p.State == admin.Active {
+			return admin.Sandbox{}, fmt.Errorf("nothing was changed: %w", err)
+		}
+		return tell(sb), errors.Join(fmt.Errorf("%s is %s, but a restart would not know: %w", sb.Name, stateOf(sb), err), s.apply(t, sb))
 	}
 	return tell(sb), s.apply(t, sb)
 }
@@ -287,8 +296,12 @@ func (s *sidecar) close(t *tenant) error {
 	t.gate.Update(&revoked, s.plan.Load().layers(&revoked))
 	t.mu.Lock()
 	t.closed = true // nothing enrols any more
-	cookie := t.cookie
+	cookie, closing := t.cookie, t.closing
+	t.closing = nil
 	t.mu.Unlock()
+	for _, f := range slices.Backward(closing) { // at once: another may be about to use the paths
+		f()
+	}
 	t.shutDoor() // at once: another may be about to listen there
 	t.gone = make(chan struct{})
 	go func() { defer close(t.gone); t.close() }() // what it waits for is not ours to wait for

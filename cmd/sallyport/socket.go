@@ -20,27 +20,12 @@ import (
 // socket's place. To one for another owner (-1 is us) anybody can connect, since it
 // cannot be given away: the caller asks the kernel who does.
 func unixListener(network, path string, mode fs.FileMode, owner int) (*net.UnixListener, error) {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
+	stale, err := vacant(network, path)
+	if err == nil && stale {
+		err = os.Remove(path)
 	}
-	if err := ownDirectory(dir); err != nil {
+	if err != nil {
 		return nil, err
-	}
-	switch st, err := os.Lstat(path); {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return nil, err
-	case st.Mode()&fs.ModeSocket == 0:
-		return nil, fmt.Errorf("%s is there and is no socket", path)
-	default:
-		if c, err := net.DialTimeout(network, path, time.Second); err == nil {
-			_ = c.Close()
-			return nil, fmt.Errorf("%s is served by another process", path)
-		}
-		if err := os.Remove(path); err != nil {
-			return nil, err
-		}
 	}
 	if owner >= 0 && owner != os.Getuid() {
 		mode = 0o666
@@ -56,6 +41,31 @@ func unixListener(network, path string, mode fs.FileMode, owner int) (*net.UnixL
 		return nil, err
 	}
 	return l.(*net.UnixListener), nil
+}
+
+// vacant says why a socket cannot be made at path, whose directory it makes. What is
+// stale is one that nobody serves.
+func vacant(network, path string) (stale bool, err error) {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return false, err
+	}
+	if err := ownDirectory(dir); err != nil {
+		return false, err
+	}
+	switch st, err := os.Lstat(path); {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	case st.Mode()&fs.ModeSocket == 0:
+		return false, fmt.Errorf("%s is there and is no socket", path)
+	}
+	if c, err := net.DialTimeout(network, path, time.Second); err == nil {
+		_ = c.Close()
+		return false, fmt.Errorf("%s is served by another process", path)
+	}
+	return true, nil
 }
 
 // ownDirectory refuses a directory that somebody else than root and us can write.

@@ -28,6 +28,7 @@ type tenant struct {
 	open    map[io.Closer]struct{}
 	closed  bool
 	door    *door
+	at      string        // where its explicit proxy has a Unix socket
 	planned string        // its name, when the configuration says what it is
 	usual   bool          // the default policies decide
 	gone    chan struct{} // closed when close has returned
