@@ -219,6 +219,8 @@ var mutants = []mutant{
 	{[]int{264}, "cmd/sallyport/join.go", "go h.keep(context.WithoutCancel(ctx))", "go h.keep(ctx)", e2e, "TestSignalsEndNothing"},
 	{[]int{264}, "cmd/sallyport/enrolled.go", "context.WithCancel(context.WithoutCancel(ctx))", "context.WithCancel(ctx)", e2e, "TestSignalsEndNothing"},
 	{[]int{265}, "cmd/sallyport/enrolment.go", "if !t.s.stopping.Load() { // it may", "if !t.s.stopping.Load() || t.dir != \"\" { // it may", e2e, "TestEnrolDirectoryStays"},
+	{[]int{266}, "cmd/sallyport/enrolment.go", "\tt.await(enrolWithin, \"its enrolment came to nothing\")", "", e2e, "TestUnfinishedEnrolments"},
+	{[]int{266}, "cmd/sallyport/enrolment.go", "\t\tt.enrolment = was\n", "", e2e, "TestEnrolmentOnAFullDisk"},
 
 	// Taken over.
 	{[]int{205}, "confine/sidecar.go", "unix.SYS_SETNS, unix.SYS_UNSHARE,", "unix.SYS_UNSHARE,", "confine", "TestFilterAlone"},

@@ -30,6 +30,7 @@ type enrolment struct {
 	held   bool                // and is connected now
 	socks  *netns.Sockets      // what is served
 	socket string              // where a namespace is handed over
+	late   *time.Timer         // makes room for another; nil when none is awaited
 	dir    string              // of the socket and the token; "" when the token is told
 }
 
@@ -58,6 +59,8 @@ var (
 	// errToken is all that a wrong enrolment learns.
 	errToken = errors.New("the token is not the one, or was spent")
 	errHeld  = errors.New("the sandbox is enrolled")
+	// errUnkept means that the enrolment could not be written down, and did not happen.
+	errUnkept = errors.New("the sidecar cannot keep the enrolment now")
 )
 
 // enrolAt is where a sandbox enrols that the configuration gives no directory.
@@ -145,14 +148,25 @@ func (t *tenant) expect() error {
 func (t *tenant) enrol(c *net.UnixConn) *netns.Sockets {
 	_ = c.SetDeadline(time.Now().Add(enrolWithin))
 	next := rand.Text()
-	socks, of, err := netns.TakeOffer(c, func(of netns.Offering) error { return t.admit(of, next) })
+	admitted := false
+	socks, of, err := netns.TakeOffer(c, func(of netns.Offering) error {
+		err := t.admit(of, next)
+		admitted = err == nil
+		return err
+	})
 	sb := t.gate.Sandbox()
 	d := map[string]string{"cookie": fmt.Sprint(of.Cookie)}
 	ev := &audit.Event{Name: audit.SandboxEnrolled, Sandbox: audit.Sandbox{ID: sb.ID, Name: sb.Name, Way: string(sb.Identity.Way), Labels: sb.Labels}, Lifecycle: &audit.Lifecycle{Detail: d}}
 	if err != nil {
 		ev.Name, d["error"] = audit.EnrolRefused, err.Error()
-		t.gate.Noted(ev) // may be many
+		t.gate.Noted(ev)               // may be many
+		if errors.Is(err, errUnkept) { // why is not for it to know
+			err = errUnkept
+		}
 		_ = answerOffer(c, enrolled{Error: err.Error()})
+		if admitted {
+			t.cameToNothing()
+		}
 		return nil
 	}
 	answer := enrolled{Name: sb.Name, CA: string(t.s.issuer.CAPEM())}
@@ -167,9 +181,7 @@ func (t *tenant) enrol(c *net.UnixConn) *netns.Sockets {
 	}
 	if err != nil {
 		socks.Close()
-		t.mu.Lock()
-		t.held = false
-		t.mu.Unlock()
+		t.cameToNothing()
 		return nil
 	}
 	t.serve(socks)
@@ -177,6 +189,15 @@ func (t *tenant) enrol(c *net.UnixConn) *netns.Sockets {
 		return nil
 	}
 	return socks
+}
+
+// cameToNothing gives whoever was admitted, and went or did not hear of it, a while
+// to try again with a token that it knows; then there is room for another.
+func (t *tenant) cameToNothing() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.held = false
+	t.await(enrolWithin, "its enrolment came to nothing")
 }
 
 func answerOffer(c *net.UnixConn, a enrolled) error {
@@ -206,16 +227,28 @@ func (t *tenant) admit(of netns.Offering, next string) error {
 	if err := t.s.claim(of.Cookie, t); err != nil {
 		return err
 	}
+	was := t.enrolment
 	t.tokens, t.cookie, t.holds, t.held = nil, of.Cookie, of.Hold, of.Hold
 	if of.Hold {
 		t.tokens = [][sha256.Size]byte{sum, sha256.Sum256([]byte(next))}
 	}
-	if t.dir != "" {
-		if err := os.Remove(filepath.Join(t.dir, tokenFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+	err := t.keep()
+	if err == nil && t.dir != "" {
+		if err = os.Remove(filepath.Join(t.dir, tokenFile)); errors.Is(err, fs.ErrNotExist) {
+			err = nil
 		}
 	}
-	return t.keep()
+	if err != nil {
+		if was.cookie != of.Cookie {
+			t.s.unclaim(of.Cookie, t)
+		}
+		t.enrolment = was
+		return fmt.Errorf("%w: %w", errUnkept, errors.Join(err, t.keep()))
+	}
+	if t.late != nil {
+		t.late.Stop()
+	}
+	return nil
 }
 
 // confirmed waits until whoever holds has the next token; the one before it is
@@ -293,6 +326,7 @@ func (t *tenant) released(why string) {
 	t.tokens, t.cookie, t.holds, t.socks = nil, 0, false, nil
 	if _, err := t.invite(); err != nil {
 		t.s.log.Error().Err(err).Str("sandbox", sb.Name).Msg("enrolment")
+		t.await(rejoinWithin, "it could not invite another")
 	}
 }
 
@@ -313,13 +347,26 @@ func (t *tenant) invite() (string, error) {
 // awaited gives a namespace its time: one that was enrolled before we started, or
 // that of a command that is being made.
 func (t *tenant) awaited() {
-	late := time.AfterFunc(rejoinWithin, func() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.await(rejoinWithin, "its namespace did not come")
+}
+
+// await makes room for another namespace unless one is enrolled by then. The caller
+// holds the lock.
+func (t *tenant) await(within time.Duration, why string) {
+	if t.closed {
+		return
+	}
+	if t.late != nil {
+		t.late.Stop()
+	}
+	t.late = time.AfterFunc(within, func() {
 		t.mu.Lock()
-		gone := !t.closed && !t.held
+		gone := !t.closed && !t.held && t.socks == nil
 		t.mu.Unlock()
 		if gone {
-			t.released("its namespace did not come")
+			t.released(why)
 		}
 	})
-	t.also(func() { late.Stop() })
 }

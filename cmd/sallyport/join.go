@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -143,10 +144,12 @@ func (f *joinFlags) await(ctx context.Context, h *holder) (enrolled, error) {
 // enrolWith enrols with the token that is in a file now.
 func (h *holder) enrolWith(ctx context.Context, file string) (enrolled, error) {
 	b, err := os.ReadFile(file)
-	if err != nil {
+	switch {
+	case err == nil:
+		h.token = strings.TrimSpace(string(b))
+	case h.token == "" || !errors.Is(err, fs.ErrNotExist): // it was taken, and what came of it we were not told
 		return enrolled{}, err
 	}
-	h.token = strings.TrimSpace(string(b))
 	return h.enrol(ctx)
 }
 

@@ -53,6 +53,9 @@ func (t *tenant) also(f func()) {
 func (t *tenant) close() {
 	t.mu.Lock()
 	t.closed = true
+	if t.late != nil {
+		t.late.Stop()
+	}
 	fs, socks := t.closing, t.socks
 	t.closing, t.socks = nil, nil
 	held := t.holds
