@@ -221,6 +221,8 @@ var mutants = []mutant{
 	{[]int{265}, "cmd/sallyport/enrolment.go", "if !t.s.stopping.Load() { // it may", "if !t.s.stopping.Load() || t.dir != \"\" { // it may", e2e, "TestEnrolDirectoryStays"},
 	{[]int{266}, "cmd/sallyport/enrolment.go", "\tt.await(enrolWithin, \"its enrolment came to nothing\")", "", e2e, "TestUnfinishedEnrolments"},
 	{[]int{266}, "cmd/sallyport/enrolment.go", "\t\tt.enrolment = was\n", "", e2e, "TestEnrolmentOnAFullDisk"},
+	{[]int{267}, "sandbox/netns/rules.go", "\tadd(asks, drop)", "\tadd(family(unix.NFPROTO_IPV6), protocol(unix.IPPROTO_ICMPV6), accept)", "sandbox/netns", "TestGuestsFillNoTables"},
+	{[]int{267}, "sandbox/netns/rules.go", "Rate: 1, Unit: expr.LimitTimeSecond", "Rate: 100000, Unit: expr.LimitTimeSecond", "sandbox/netns", "TestGuestsFillNoTables"},
 
 	// Taken over.
 	{[]int{205}, "confine/sidecar.go", "unix.SYS_SETNS, unix.SYS_UNSHARE,", "unix.SYS_UNSHARE,", "confine", "TestFilterAlone"},

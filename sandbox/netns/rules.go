@@ -104,7 +104,7 @@ func rules(link bool) error {
 	}
 	add(refusal())
 	if err := c.Flush(); err != nil {
-		return fmt.Errorf("nftables, which needs nft_tproxy, nft_log and nft_reject in the kernel: %w", err)
+		return fmt.Errorf("nftables, which needs nft_tproxy, nft_log, nft_reject and, for a gateway, nft_limit in the kernel: %w", err)
 	}
 	return nil
 }
@@ -117,11 +117,14 @@ func refusal() []expr.Any {
 	}
 }
 
-// Types of neighbour discovery (RFC 4861) and of multicast listeners (RFC 3810).
-var (
-	neighbours = []byte{133, 134, 135, 136}
-	listeners  = []byte{130, 131, 132, 143}
+// Types of neighbour discovery (RFC 4861), and of what a host says that a router has
+// no use for (RFC 4861, RFC 3810).
+const (
+	solicitation  = 135
+	advertisement = 136
 )
+
+var idle = []byte{130, 131, 132, 133, 143}
 
 // addLink adds what a link needs: the neighbours find each other, and what comes
 // is held against the same wall.
@@ -131,11 +134,17 @@ func addLink(c *nftables.Conn, t *nftables.Table, out func(...[]expr.Any)) {
 	add := func(es ...[]expr.Any) { c.AddRule(&nftables.Rule{Table: t, Chain: in, Exprs: concat(es...)}) }
 	add(protocol(unix.IPPROTO_TCP), accept) // it is the door's, or asks for a name
 	add(protocol(unix.IPPROTO_UDP), port(2, expr.CmpOpEq, 53), accept)
-	for _, typ := range neighbours {
-		add(family(unix.NFPROTO_IPV6), protocol(unix.IPPROTO_ICMPV6), icmpType(typ), accept)
+	// Who asks becomes an entry of a table that all namespaces share: it is the guest,
+	// or now and then somebody on the link. Routes are not taken from it.
+	asks := concat(family(unix.NFPROTO_IPV6), protocol(unix.IPPROTO_ICMPV6), icmpType(solicitation))
+	add(asks, source6(guest6.IP, 16), accept)
+	add(asks, source6(net.IP{0xfe, 0x80}, 2), []expr.Any{&expr.Limit{Type: expr.LimitTypePkts, Rate: 1, Unit: expr.LimitTimeSecond, Burst: 5}}, accept)
+	add(asks, drop)
+	add(family(unix.NFPROTO_IPV6), protocol(unix.IPPROTO_ICMPV6), icmpType(advertisement), accept)
+	for _, typ := range []byte{solicitation, advertisement} {
 		out(family(unix.NFPROTO_IPV6), protocol(unix.IPPROTO_ICMPV6), icmpType(typ), accept)
 	}
-	for _, typ := range listeners {
+	for _, typ := range idle {
 		add(family(unix.NFPROTO_IPV6), protocol(unix.IPPROTO_ICMPV6), icmpType(typ), drop)
 		out(family(unix.NFPROTO_IPV6), protocol(unix.IPPROTO_ICMPV6), icmpType(typ), drop)
 	}
@@ -181,6 +190,14 @@ func port(offset uint32, op expr.CmpOp, p uint16) []expr.Any {
 	return []expr.Any{
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: 2},
 		&expr.Cmp{Op: op, Register: 1, Data: binaryutil.BigEndian.PutUint16(p)},
+	}
+}
+
+// source6 compares the first bytes of an IPv6 source.
+func source6(ip net.IP, n uint32) []expr.Any {
+	return []expr.Any{
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 8, Len: n},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: ip},
 	}
 }
 
