@@ -221,6 +221,14 @@ func (d *dock) hardened(t *testing.T) {
 		if root := c.Config.User == "" || strings.HasPrefix(c.Config.User, "0"); root != (caps[service] != "") {
 			t.Errorf("%s runs as %q", service, c.Config.User)
 		}
+		if service == "sidecar" {
+			status := d.do("docker", "exec", c.ID, "sallyport", "status")
+			for _, want := range []string{`"uid": 10001`, `"effective": []`, `"permitted": []`, `"bounding": []`, `"no_new_privs": true`, `"seccomp": "filter"`} {
+				if !strings.Contains(status, want) {
+					t.Errorf("the sidecar's status has no %s: %s", want, status)
+				}
+			}
+		}
 		for _, m := range c.Mounts {
 			if m.RW && service != "sidecar" && service != "origin" {
 				t.Errorf("%s may write %s", service, m.Destination)
