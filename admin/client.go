@@ -43,7 +43,7 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 	if out == nil {
 		return nil
 	}
-	return json.NewDecoder(resp.Body).Decode(out)
+	return exact(resp.Body).Decode(out)
 }
 
 func (c *Client) do(ctx context.Context, method, path string, in any) (*http.Response, error) {
@@ -134,7 +134,7 @@ func (c *Client) Watch(ctx context.Context, see func(Change) error) error {
 	in.Buffer(nil, maxBody)
 	for in.Scan() {
 		var ch Change
-		if err := json.Unmarshal(in.Bytes(), &ch); err != nil {
+		if err := exact(bytes.NewReader(in.Bytes())).Decode(&ch); err != nil {
 			return err
 		}
 		if err := see(ch); err != nil {

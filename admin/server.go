@@ -350,8 +350,16 @@ func ParseSelector(in []string) (map[string]string, error) {
 	return out, nil
 }
 
+// exact decodes JSON, and keeps the digits of numbers that stand in any: whose
+// number a tenant has another may have but for the last.
+func exact(r io.Reader) *json.Decoder {
+	d := json.NewDecoder(r)
+	d.UseNumber()
+	return d
+}
+
 func read(r *http.Request, into any) error {
-	d := json.NewDecoder(r.Body)
+	d := exact(r.Body)
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
 		return fmt.Errorf("%w: the body is not what is expected: %w", ErrInvalid, err)

@@ -53,7 +53,7 @@ func TestParse(t *testing.T) {
 	if sb.Labels[1] != (Pair{Text{"tier", Pos{22, 25}}, Text{"1", Pos{22, 31}}}) || sb.Bindings[0].Name.S != "pg.internal:5432" || sb.Bindings[0].To.S != "db.corp:5432" || sb.Bindings[1].TLS.CA != (Text{"ca.pem", Pos{28, 67}}) {
 		t.Errorf("%+v", sb)
 	}
-	want := map[string]any{"tenant": map[string]any{"id": 7.0, "tags": []any{"a", "b"}, "open": true, "none": nil}}
+	want := map[string]any{"tenant": map[string]any{"id": json.Number("7"), "tags": []any{"a", "b"}, "open": true, "none": nil}}
 	if !reflect.DeepEqual(sb.Props.V, want) {
 		t.Errorf("props are %v", sb.Props.V)
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -321,9 +322,9 @@ func (d *decoder) json(key string, n ast.Node) any {
 	case *ast.IntegerNode:
 		switch i := n.Value.(type) {
 		case int64:
-			return float64(i)
+			return json.Number(strconv.FormatInt(i, 10))
 		case uint64:
-			return float64(i)
+			return json.Number(strconv.FormatUint(i, 10))
 		}
 	case *ast.FloatNode:
 		if !math.IsInf(n.Value, 0) && !math.IsNaN(n.Value) {

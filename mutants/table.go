@@ -270,6 +270,11 @@ var mutants = []mutant{
 	{[]int{277}, "cmd/sallyport/telling.go", "s.keys.RedactString(s.failed.Error())", "s.failed.Error()", e2e, "TestReloadIsWholeOrSaysSo"},
 	{[]int{278}, "cmd/sallyport/sidecar.go", "if err := t.keepNext(sb, p); err != nil {", "if err := t.keepNext(sb, p); err != nil && p.Mode == nil {", e2e, "TestStateThatCannotBeWritten"},
 	{[]int{278}, "cmd/sallyport/sidecar.go", "if p.State == nil || *p.State == admin.Active {", "if true {", e2e, "TestStateThatCannotBeWritten"},
+	{[]int{279}, "admin/server.go", "\td.UseNumber()\n", "", e2e, "TestPropertiesKeepTheirDigits"},
+	{[]int{279}, "cmd/sallyport/kept.go", "\t\td.UseNumber()\n", "", e2e, "TestPropertiesKeepTheirDigits"},
+	{[]int{279}, "config/load.go", "return json.Number(strconv.FormatUint(i, 10))", "return float64(i)", "config", "TestParse"},
+	{[]int{280}, "cmd/sallyport/planned.go", "\terrs = append(errs, fits(labels, props)...)\n", "", e2e, "TestLabelsAndPropertiesAreBounded"},
+	{[]int{280}, "cmd/sallyport/sizes.go", " || !printable(v):", ":", e2e, "TestLabelsAndPropertiesAreBounded"},
 
 	// Faults and the log.
 	{[]int{135}, "proxy/limits.go", "if g.active.Add(1) > int64(l.Requests) {", "if g.active.Add(1) < 0 {", "proxy", "TestRequestsAreBounded"},

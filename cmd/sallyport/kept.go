@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -101,7 +102,9 @@ func (s *shelf) load() ([]*kept, error) {
 			return nil, err
 		}
 		k := &kept{}
-		if err := json.Unmarshal(b, k); err != nil || k.Sandbox.ID != id || !slices.Contains([]string{admin.Active, admin.Paused, admin.Revoked}, k.Sandbox.State) {
+		d := json.NewDecoder(bytes.NewReader(b))
+		d.UseNumber()
+		if err := d.Decode(k); err != nil || d.More() || k.Sandbox.ID != id || !slices.Contains([]string{admin.Active, admin.Paused, admin.Revoked}, k.Sandbox.State) {
 			return nil, fmt.Errorf("%s is not what was kept of a sandbox (%v): remove it to forget that sandbox", filepath.Join(s.dir, e.Name()), err)
 		}
 		if k.Boot != s.boot {

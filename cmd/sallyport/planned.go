@@ -99,6 +99,7 @@ func (p *plan) describe(name string, labels map[string]string, props map[string]
 	if uuid.Validate(name) == nil { // commands name a sandbox by either
 		errs = append(errs, fmt.Errorf("the name %q looks like an id, which could be another sandbox's", name))
 	}
+	errs = append(errs, fits(labels, props)...)
 	if sb.Mode == "" {
 		sb.Mode = sandbox.Enforce
 	}
