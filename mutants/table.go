@@ -223,6 +223,7 @@ var mutants = []mutant{
 	{[]int{266}, "cmd/sallyport/enrolment.go", "\t\tt.enrolment = was\n", "", e2e, "TestEnrolmentOnAFullDisk"},
 	{[]int{267}, "sandbox/netns/rules.go", "\tadd(asks, drop)", "\tadd(family(unix.NFPROTO_IPV6), protocol(unix.IPPROTO_ICMPV6), accept)", "sandbox/netns", "TestGuestsFillNoTables"},
 	{[]int{267}, "sandbox/netns/rules.go", "Rate: 1, Unit: expr.LimitTimeSecond", "Rate: 100000, Unit: expr.LimitTimeSecond", "sandbox/netns", "TestGuestsFillNoTables"},
+	{[]int{268}, "sandbox/netns/attach.go", "!slices.Contains(fallbacks, a.Name) || !slices.Contains(tunnels, l.Type())", "a.Name == \"\"", e2e, "TestAttach"},
 
 	// Taken over.
 	{[]int{205}, "confine/sidecar.go", "unix.SYS_SETNS, unix.SYS_UNSHARE,", "unix.SYS_UNSHARE,", "confine", "TestFilterAlone"},

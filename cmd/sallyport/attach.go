@@ -34,8 +34,8 @@ func attachCommand() *cobra.Command {
 		Short: "Seal a network namespace that a container runtime made, and hand it to a sidecar",
 		Long: `attach enters a network namespace that has nothing but a loopback, such as that of
 a container started with no network, makes its rules and sockets, and hands them
-to the sidecar. It needs root. A namespace with another interface that is up, or
-with an open connection, is refused.
+to the sidecar. It needs root. A namespace with another interface, or with an
+open connection, is refused.
 
 It ends when the sidecar has them; after a restart of the sidecar, attach again.
 With --stay it keeps them for as long as the namespace lives, and hands them over

@@ -63,19 +63,24 @@ func TestAttach(t *testing.T) {
 		args []string
 		want string
 	}{
-		"nothing named":   {[]string{"--name", "x"}, "Say --netns PATH or --pid N"},
-		"no name":         {[]string{"--netns", "/run/netns/" + two}, "Say --name NAME"},
-		"no namespace":    {[]string{"--netns", "/etc/passwd", "--name", "x"}, "is no network namespace"},
-		"another kind":    {[]string{"--netns", "/proc/self/ns/mnt", "--name", "x"}, "is no network namespace"},
-		"nobody":          {[]string{"--pid", "999999999", "--name", "x"}, "process 999999999"},
-		"our own":         {[]string{"--pid", fmt.Sprint(os.Getpid()), "--name", "x"}, "it is sallyport's own"},
-		"a taken name":    {[]string{"--netns", "/run/netns/" + two, "--name", "blue"}, "there is a sandbox \"blue\" already"},
-		"another's":       {[]string{"--netns", "/run/netns/" + one, "--name", "thief"}, "somebody serves it already"},
-		"unknown policy":  {[]string{"--netns", "/run/netns/" + two, "--name", "x", "--policy", "nope"}, `there is no policy "nope"`},
-		"with a link out": {[]string{"--netns", "/run/netns/" + two, "--name", "x"}, "it has the interface veth"},
+		"nothing named":            {[]string{"--name", "x"}, "Say --netns PATH or --pid N"},
+		"no name":                  {[]string{"--netns", "/run/netns/" + two}, "Say --name NAME"},
+		"no namespace":             {[]string{"--netns", "/etc/passwd", "--name", "x"}, "is no network namespace"},
+		"another kind":             {[]string{"--netns", "/proc/self/ns/mnt", "--name", "x"}, "is no network namespace"},
+		"nobody":                   {[]string{"--pid", "999999999", "--name", "x"}, "process 999999999"},
+		"our own":                  {[]string{"--pid", fmt.Sprint(os.Getpid()), "--name", "x"}, "it is sallyport's own"},
+		"a taken name":             {[]string{"--netns", "/run/netns/" + two, "--name", "blue"}, "there is a sandbox \"blue\" already"},
+		"another's":                {[]string{"--netns", "/run/netns/" + one, "--name", "thief"}, "somebody serves it already"},
+		"unknown policy":           {[]string{"--netns", "/run/netns/" + two, "--name", "x", "--policy", "nope"}, `there is no policy "nope"`},
+		"with a link that is down": {[]string{"--netns", "/run/netns/" + two, "--name", "x"}, "it has the interface veth"},
+		"with a link out":          {[]string{"--netns", "/run/netns/" + two, "--name", "x"}, "it has the interface veth"},
 	} {
 		if strings.HasPrefix(name, "with a link") {
-			if out := inside(two, "ip link add veth0 type veth peer name veth1 && ip link set veth0 up && ip link set veth1 up"); out != "" {
+			up := " && ip link set veth0 up && ip link set veth1 up"
+			if strings.HasSuffix(name, "down") {
+				up = ""
+			}
+			if out := inside(two, "ip link add veth0 type veth peer name veth1"+up); out != "" {
 				t.Fatal(out)
 			}
 		}

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/google/nftables"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -55,8 +57,7 @@ func isNetwork(ns *os.File) error {
 
 // Attach seals a network namespace that somebody else made, and returns its
 // sockets. It needs NET_ADMIN and SYS_ADMIN over it. A namespace with an
-// interface that is up, beside its loopback, or with a connection, is not
-// sealable: what is there already would go on.
+// interface beside its loopback, or with a connection, is not sealable: what is there already would go on.
 func Attach(ns *os.File) (*Sockets, error) {
 	if err := isNetwork(ns); err != nil {
 		return nil, err
@@ -119,15 +120,23 @@ func (m *made) sockets() (*Sockets, error) {
 	return s, err
 }
 
+// fallbacks are the interfaces, and tunnels their kinds, that the kernel puts into
+// every namespace. They lead nowhere that the namespace does not, and are down. Any
+// other that is down could be brought up later.
+var (
+	fallbacks = []string{"tunl0", "gre0", "gretap0", "erspan0", "ip_vti0", "sit0", "ip6tnl0", "ip6gre0", "ip6_vti0"}
+	tunnels   = []string{"ipip", "gre", "gretap", "erspan", "vti", "sit", "ip6tnl", "ip6gre", "ip6gretap", "vti6"}
+)
+
 // sealable looks at the namespace of this thread.
 func sealable() error {
-	is, err := net.Interfaces()
+	ls, err := netlink.LinkList()
 	if err != nil {
 		return err
 	}
-	for _, i := range is {
-		if i.Flags&net.FlagLoopback == 0 && i.Flags&net.FlagUp != 0 {
-			return fmt.Errorf("%w: it has the interface %s: make it without a network (network_mode: none)", ErrNotSealable, i.Name)
+	for _, l := range ls {
+		if a := l.Attrs(); a.Flags&net.FlagLoopback == 0 && (a.Flags&net.FlagUp != 0 || !slices.Contains(fallbacks, a.Name) || !slices.Contains(tunnels, l.Type())) {
+			return fmt.Errorf("%w: it has the interface %s: make it without a network (network_mode: none)", ErrNotSealable, a.Name)
 		}
 	}
 	for _, f := range []string{"tcp", "tcp6"} {
