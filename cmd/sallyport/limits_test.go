@@ -30,7 +30,7 @@ func TestLimitsAreChanged(t *testing.T) {
 			t.Errorf("%+v", l)
 		}
 		var st admin.Status
-		if err := json.Unmarshal([]byte(ask("status").stdout), &st); err != nil || st.Limits != (admin.Limits{Connections: 4096, Requests: 300}) {
+		if err := json.Unmarshal([]byte(ask("status", "--json").stdout), &st); err != nil || st.Limits != (admin.Limits{Connections: 4096, Requests: 300}) {
 			t.Errorf("%+v %v", st.Limits, err)
 		}
 		u := p.https("api.example.com", "/echo")

@@ -196,28 +196,3 @@ func sandboxWatchCommand(client func() *admin.Client) *cobra.Command {
 		return err
 	}}
 }
-
-func statusCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "status",
-		Short:   "Tell how a sidecar is, and why it is not ready",
-		Long:    "status exits with 1 when the sidecar is not ready.",
-		Example: "  sallyport status --control /run/sallyport/control.sock",
-		Args:    cobra.NoArgs,
-	}
-	client := controlFlags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		st, err := client().Status(cmd.Context())
-		if err != nil {
-			return err
-		}
-		if err := printJSON(cmd.OutOrStdout(), st); err != nil {
-			return err
-		}
-		if !st.Ready {
-			return &exitError{code: 1}
-		}
-		return nil
-	}
-	return cmd
-}

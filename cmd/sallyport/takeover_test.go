@@ -273,7 +273,7 @@ func cmpOr(a, b string) string {
 // confinedAs compares what status says with what the kernel says of the process.
 func (s *side) confinedAs(t *testing.T, st starting) {
 	t.Helper()
-	out := s.exec("status", "--control", s.control)
+	out := s.exec("status", "--json", "--control", s.control)
 	var status admin.Status
 	if err := json.Unmarshal([]byte(out.stdout), &status); err != nil {
 		t.Fatalf("%v: %+v", err, out)
