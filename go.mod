@@ -16,6 +16,7 @@ require (
 	github.com/prometheus/client_golang v1.24.1 // metrics, in the formats that Prometheus reads
 	github.com/rs/zerolog v1.35.1 // encodes records, and logs of the proxy itself
 	github.com/spf13/cobra v1.10.2 // the command line
+	github.com/spf13/pflag v1.0.10 // the errors of the flags, to say them in plain words
 	github.com/vishvananda/netlink v1.3.1 // the loopback of a sealed namespace and its routes
 	golang.org/x/net v0.62.0 // public suffixes, IDNA, checks of header fields, BPF assembler
 	golang.org/x/sync v0.25.0 // one certificate for many that ask at once
@@ -28,8 +29,6 @@ require (
 	github.com/agnivade/levenshtein v1.2.1 // which key a misspelt one may have meant
 	github.com/goccy/go-yaml v1.19.2 // the configuration, with the place of each value
 )
-
-require github.com/spf13/pflag v1.0.10 // indirect
 
 require (
 	github.com/beorn7/perks v1.0.1 // indirect

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,15 +15,16 @@ import (
 // A Client commands a sidecar on its control socket, or over TCP. It is safe for
 // concurrent use.
 type Client struct {
-	http  *http.Client
-	base  string
-	token string
-	bad   error // why it cannot be used; every call returns it
+	http   *http.Client
+	base   string
+	socket string // "" over TCP
+	token  string
+	bad    error // why it cannot be used; every call returns it
 }
 
 // NewClient returns a client of the socket at path. Nothing is connected yet.
 func NewClient(path string) *Client {
-	return &Client{base: "http://sallyport", http: &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	return &Client{base: "http://sallyport", socket: path, http: &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", path)
 	}}}}
@@ -67,11 +67,7 @@ func (c *Client) do(ctx context.Context, method, path string, in any) (*http.Res
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		var u *url.Error
-		if errors.As(err, &u) {
-			err = u.Err
-		}
-		return nil, fmt.Errorf("the sidecar does not answer; is sallyport serve running with this control socket or address? %w", err)
+		return nil, c.unanswered(err)
 	}
 	if resp.StatusCode >= 300 {
 		defer resp.Body.Close()

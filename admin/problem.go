@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 )
 
 // A Problem is an error of the API: RFC 9457.
@@ -22,13 +23,16 @@ func fail(w http.ResponseWriter, err error) {
 		status, code = http.StatusRequestEntityTooLarge, "too_large"
 	case errors.Is(err, ErrInvalid):
 		status, code = http.StatusBadRequest, "invalid"
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrNoDecision):
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrNoDecision), errors.Is(err, errNoRoute):
 		status, code = http.StatusNotFound, "not_found"
 	case errors.Is(err, ErrConflict):
 		status, code = http.StatusConflict, "conflict"
 	}
-	answer(w, status, Problem{Code: code, Detail: err.Error()})
+	detail := strings.TrimPrefix(err.Error(), code+": ") // which stands beside it
+	answer(w, status, Problem{Code: code, Detail: detail})
 }
+
+var errNoRoute = errors.New("it has no such route")
 
 func answer(w http.ResponseWriter, status int, v any) {
 	ct := "application/json"

@@ -212,7 +212,7 @@ func (s *Server) handler() http.Handler {
 	handle("GET /readyz", s.ready)
 	handle("GET /metrics", s.metrics)
 	handle("/", func(_ http.ResponseWriter, r *http.Request, _ Actor) error {
-		return fmt.Errorf("%w: there is no %s %s", ErrNotFound, r.Method, r.URL.Path)
+		return fmt.Errorf("there is no %s %s in the control API: %w", r.Method, r.URL.Path, errNoRoute)
 	})
 	return mux
 }

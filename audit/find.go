@@ -23,11 +23,10 @@ type NotFoundError struct {
 }
 
 func (e *NotFoundError) Error() string {
-	s := fmt.Sprintf("there is no record %s in the %d segments of the log that were searched, of %d", e.ID, e.Searched, e.Of)
 	if e.Why != nil {
-		s += ": " + e.Why.Error()
+		return fmt.Sprintf("there is no record %s in what was searched, %d of the %d segments of the log: %v", e.ID, e.Searched, e.Of, e.Why)
 	}
-	return s
+	return fmt.Sprintf("there is no record %s in the log", e.ID)
 }
 
 func (e *NotFoundError) Unwrap() error { return e.Why }

@@ -100,7 +100,10 @@ func Open(dir string, o Options) (*Log, error) {
 	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		_ = lock.Close()
-		return nil, fmt.Errorf("%s is written by another process: %w", dir, err)
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("the log %s is written by another process: each sallyport has a log of its own", dir)
+		}
+		return nil, fmt.Errorf("the log %s cannot be locked: %w", dir, err)
 	}
 	l := &Log{dir: dir, o: o.or(), lock: lock, boot: bootID(), born: time.Now(), in: make(chan *pending, queueLength), stop: make(chan struct{}), done: make(chan struct{}), poke: make(chan struct{}, 1)}
 	if err := l.start(); err != nil {

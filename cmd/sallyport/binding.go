@@ -23,7 +23,7 @@ func makeBinding(name string, said admin.Binding, client *tls.Certificate) (sand
 		return b, err
 	}
 	fail := func(format string, a ...any) (sandbox.Binding, error) {
-		return b, fmt.Errorf("binding %s: %w", name, fmt.Errorf(format, a...))
+		return b, fmt.Errorf(format, a...)
 	}
 	b.Credential = said.Credential
 	switch said.Host {
@@ -82,8 +82,8 @@ func parseBindFlag(s string) (b sandbox.Binding, key string, err error) {
 	name, rest, _ := strings.Cut(s, "=")
 	target, opts, _ := strings.Cut(rest, ",")
 	if !strings.Contains(s, "=") {
-		b, err = parseBinding(s) // which says what is wrong
-		return b, "", err
+		_, err = parseBinding(s) // which says what is wrong
+		return b, "", fmt.Errorf("--bind %q: %w", s, err)
 	}
 	said := admin.Binding{To: target}
 	files := map[string]string{}
@@ -157,13 +157,12 @@ func covered(b sandbox.Binding, known []credentials.Binding) error {
 	if b.Credential == "" {
 		return nil
 	}
-	name, _ := bindingText(b)
 	i := slices.IndexFunc(known, func(c credentials.Binding) bool { return c.Name == b.Credential })
 	switch {
 	case i < 0:
-		return fmt.Errorf("binding %s: there is no credential %q", name, b.Credential)
+		return fmt.Errorf("there is no credential %q", b.Credential)
 	case known[i].Scheme != b.TargetScheme || dest.NewAddr(known[i].Host, known[i].Port) != b.Target:
-		return fmt.Errorf("binding %s: the credential %q is bound to %s://%s, and the name leads to %s", name, b.Credential, known[i].Scheme, dest.NewAddr(known[i].Host, known[i].Port), b.Target)
+		return fmt.Errorf("the credential %q is bound to %s://%s, and the name leads to %s", b.Credential, known[i].Scheme, dest.NewAddr(known[i].Host, known[i].Port), b.Target)
 	}
 	return nil
 }
@@ -176,7 +175,7 @@ func (p *plan) described(said map[string]admin.Binding) (out []sandbox.Binding, 
 			err = covered(b, p.credentialed)
 		}
 		if err != nil {
-			errs = append(errs, err)
+			errs = append(errs, fmt.Errorf("binding %s: %w", name, err))
 			continue
 		}
 		out = append(out, b)

@@ -190,7 +190,7 @@ func TestWrongBindings(t *testing.T) {
 	c := certify(t, dir, "c", nil, nil)
 	p.env = append(p.env, "TOKEN="+canary)
 	for text, want := range map[string]string{
-		`x.internal: {to: "https://a.example", credential: nope}`:                             `4:16: sandboxes[0].bindings.x.internal: binding x.internal: there is no credential "nope"`,
+		`x.internal: {to: "https://a.example", credential: nope}`:                             `4:16: sandboxes[0].bindings.x.internal: there is no credential "nope"`,
 		`x.internal: {to: "https://a.example", credential: api}`:                              `the credential "api" is bound to https://api.example.com:443, and the name leads to a.example:443`,
 		`x.internal: {to: "http://api.example.com:443", credential: api}`:                     `a credential goes over https only`,
 		`"x.internal:1": {to: "a.example:1", credential: api}`:                                `a raw connection has no Host and takes no credential`,

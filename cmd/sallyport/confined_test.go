@@ -281,7 +281,7 @@ func TestConfinementIsChecked(t *testing.T) {
 		whole + "user: root\n":                                              file + ":4:7: user: root is root: name a user that has no privilege",
 		whole + "user: 0\n":                                                 "user: 0 is root",
 		whole + "confine: {read: [/]}\n":                                    file + ":4:18: confine.read[0]: everything lies below it",
-		whole + "confine: {read: [missing]}\n":                              "confine.read[0]: stat " + base + "/missing: no such file or directory",
+		whole + "confine: {read: [missing]}\n":                              "confine.read[0]: " + base + "/missing: no such file or directory",
 		whole + "confine: {write: [/x]}\n":                                  "confine.write: there is no such key",
 		"state: /var/lib\n":                                                 file + ":1:8: state: the directory /var/lib holds much else: use one of its own",
 		"audit: {dir: /tmp}\n":                                              "audit.dir: the directory /tmp holds much else",

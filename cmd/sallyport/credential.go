@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
+	"sallyport/config"
 	"sallyport/credentials"
 	"sallyport/credentials/env"
 	"sallyport/credentials/file"
@@ -26,6 +28,24 @@ func parseCredential(s string) (credentialFlag, error) {
 		return out, fmt.Errorf("--credential %s: %w", spec.Name, err)
 	}
 	return out, nil
+}
+
+// credentialSaid reports whether a credential of the configuration names a source
+// and what it is bound to in their forms.
+func credentialSaid(bad *config.Problems, key string, c config.Credential) bool {
+	kind, what, _ := strings.Cut(c.Source.S, ":")
+	source := what != "" && (kind == "env" || kind == "file")
+	if !source {
+		bad.Add(c.Source.Pos, key+".source", "expected env:VARIABLE or file:PATH; what stands here is not repeated, since it may be a secret")
+	}
+	bound := strings.HasPrefix(c.Bind.S, "https://")
+	switch {
+	case strings.HasPrefix(c.Bind.S, "http://"):
+		bad.Add(c.Bind.Pos, key+".bind", "a credential goes over https only: expected https://HOST[:PORT]")
+	case !bound:
+		bad.Add(c.Bind.Pos, key+".bind", "expected https://HOST[:PORT]")
+	}
+	return source && bound
 }
 
 // openSource opens where a secret comes from.

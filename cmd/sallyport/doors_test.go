@@ -240,7 +240,7 @@ func TestSidecarDoors(t *testing.T) {
 	write(s.config, strings.Replace(string(text), one, busy.Addr().String(), 1))
 	until(t, "a reason", func() bool {
 		st, err := client.Status(t.Context())
-		return err == nil && strings.Contains(fmt.Sprint(st.Reasons), "address already in use")
+		return err == nil && strings.Contains(fmt.Sprint(st.Reasons), "another program listens there")
 	})
 	if out := curl(append(plain(2, tokenNew), u)...); !strings.Contains(out, "t-1") {
 		t.Errorf("the configuration before is not in force: %s", out)
@@ -307,7 +307,7 @@ func TestWrongDoors(t *testing.T) {
 		`listen: "127.0.0.1:3128", token: "file:space.token"`:                            `a token has visible ASCII characters only`,
 		`listen: "127.0.0.1:3128", token: "file:empty.token"`:                            `there are 0 tokens`,
 		`listen: "127.0.0.1:3128", token: "file:open.token"`:                             `everybody may write`,
-		`listen: "127.0.0.1:3128", client_cert: none.crt`:                                `explicit.client_cert: open`,
+		`listen: "127.0.0.1:3128", client_cert: none.crt`:                                `none.crt: no such file`,
 		`listen: "127.0.0.1:3128", client_cert: c.key`:                                   `there is no PEM certificate in it`,
 		`listen: "0.0.0.0:3128", client_cert: c.crt`:                                     `explicit.tls_names: it is missing: by which names is the proxy reached?`,
 		`listen: "127.0.0.1:3128", client_ca: c.crt`:                                     `explicit.client_ca: client_name is missing`,

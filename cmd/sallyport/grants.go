@@ -21,7 +21,7 @@ type grants struct {
 // parseBinding reads NAME=URL, or NAME:PORT=HOST:PORT for raw TCP.
 func parseBinding(s string) (sandbox.Binding, error) {
 	fail := func(err error) (sandbox.Binding, error) {
-		return sandbox.Binding{}, fmt.Errorf("--bind %q: %w; expected NAME=http(s)://HOST[:PORT][/PREFIX], or NAME:PORT=HOST:PORT for raw TCP", s, err)
+		return sandbox.Binding{}, fmt.Errorf("%w; expected NAME=http(s)://HOST[:PORT][/PREFIX], or NAME:PORT=HOST:PORT for raw TCP", err)
 	}
 	name, target, ok := strings.Cut(s, "=")
 	if !ok {

@@ -76,7 +76,7 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 			return code
 		}
 	}
-	fmt.Fprintf(stderr, "sallyport: %v\n", err)
+	fmt.Fprintf(stderr, "sallyport: %s\n", inWords(err.Error()))
 	return code
 }
 
@@ -102,6 +102,7 @@ the code never sees, and recorded before it has an effect.`,
 		sandboxCommand(), statusCommand(), decisionsCommand(), credentialCommand(),
 		caCommand(), configCommand(), policyCommand(), auditCommand(),
 		demoClientCommand(), demoOriginCommand())
+	helpful(root)
 	return root
 }
 
@@ -113,7 +114,7 @@ func group(cmd *cobra.Command) *cobra.Command {
 			return cmd.Help()
 		}
 		hint := "see " + cmd.CommandPath() + " --help"
-		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 && len(near[0]) > cmd.SuggestionsMinimumDistance {
 			hint = "did you mean " + near[0] + "?"
 		}
 		return fmt.Errorf("%s has no command %q; %s", cmd.CommandPath(), args[0], hint)

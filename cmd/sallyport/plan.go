@@ -154,9 +154,13 @@ func (p *plan) credentials(ctx context.Context, bad *config.Problems, rel func(s
 		if c.As.S != "" {
 			spec += ",as=" + c.As.S
 		}
+		if !credentialSaid(bad, key, c) {
+			continue
+		}
 		s, err := credentials.ParseSpec(spec)
 		if err != nil {
-			bad.Add(c.Name.Pos, key, "%v", err)
+			what, _, _ := strings.Cut(err.Error(), "; expected NAME=") // which is a flag's form
+			bad.Add(c.Name.Pos, key, "%s", what)
 			continue
 		}
 		if s.SourceKind == "file" {

@@ -121,7 +121,7 @@ func (p *plan) describe(name string, labels map[string]string, props map[string]
 		}
 		for _, k := range pol.RequiresProps() {
 			if _, ok := props[k]; !ok {
-				errs = append(errs, fmt.Errorf("policy %s needs the property %q", n, k))
+				errs = append(errs, fmt.Errorf("policy %s needs the property %q: give it, as --prop %s=VALUE or in props", n, k, k))
 			}
 		}
 	}

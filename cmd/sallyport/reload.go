@@ -22,7 +22,7 @@ func (s *sidecar) reload(ctx context.Context, file string) ([]string, [sha256.Si
 	if err != nil {
 		s.failed = fmt.Errorf("the last reload was not taken, the configuration before it is in force: %w", err)
 		s.mu.Unlock()
-		s.log.Error().Str("error", s.keys.RedactString(err.Error())).Msg("the configuration is not taken; the one before it stays in force")
+		s.log.Error().Str("error", s.keys.RedactString(inWords(err.Error()))).Msg("the configuration is not taken; the one before it stays in force")
 		_ = s.records.Append(&audit.Event{Name: audit.ConfigRefused, Lifecycle: &audit.Lifecycle{Detail: map[string]string{"error": s.keys.RedactString(err.Error())}}})
 		return old.watched, seen
 	}

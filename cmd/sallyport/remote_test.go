@@ -447,7 +447,7 @@ func TestWrongControlListen(t *testing.T) {
 		"{address: '127.0.0.1:0', cert: server.pem, key: server.key, client_ca: ca.pem}":          "control.listen.address: expected ADDRESS:PORT",
 		"{cert: server.pem, key: server.key, client_ca: ca.pem}":                                  "control.listen.cert: address is missing beside it",
 		"{address: '127.0.0.1:8443', cert: server.pem, key: ca.key, client_ca: ca.pem}":           "control.listen.cert: tls: private key does not match public key",
-		"{address: '127.0.0.1:8443', cert: none.pem, key: server.key, client_ca: ca.pem}":         "control.listen.cert: open",
+		"{address: '127.0.0.1:8443', cert: none.pem, key: server.key, client_ca: ca.pem}":         "none.pem: no such file",
 		"{address: '127.0.0.1:8443', cert: server.pem, key: server.key, client_ca: server.key}":   "control.listen.client_ca: " + dir + "/server.key: there is no PEM certificate in it",
 		"{address: '127.0.0.1:8443', cert: server.pem, key: server.key, token: 'file:short'}":     "control.listen.token: a token has at least",
 		"{address: '127.0.0.1:8443', cert: server.pem, key: server.key, token: 'S3cretS3cret12'}": "is not repeated, since it may be a secret",

@@ -225,7 +225,10 @@ func (f *runFlags) parse(argv []string) (*runOptions, error) {
 		return o, errors.Join(errs...)
 	}
 	for _, b := range o.grants.bind {
-		add(covered(b, o.credentials))
+		if err := covered(b, o.credentials); err != nil {
+			name, _ := bindingText(b)
+			add(fmt.Errorf("--bind %s: %w", name, err))
+		}
 	}
 	if f.policy != "" && (len(f.allow) > 0 || len(f.tcp) > 0) {
 		add(errors.New("--allow and --tcp add to the default policy; with --policy say it in Rego"))

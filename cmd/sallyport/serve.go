@@ -159,7 +159,7 @@ func configCommand() *cobra.Command {
 				_, err = newPlan(cmd.Context(), args[0], f)
 			}
 			if err != nil {
-				fmt.Fprintln(cmd.OutOrStdout(), err)
+				fmt.Fprintln(cmd.OutOrStdout(), inWords(err.Error()))
 				return &exitError{code: 1}
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: ok\n", args[0])

@@ -77,7 +77,7 @@ func (s *sidecar) Status() admin.Status {
 	s.mu.Lock()
 	out.Sandboxes = len(s.tenants)
 	if s.failed != nil {
-		out.Reasons = append(out.Reasons, s.keys.RedactString(s.failed.Error()))
+		out.Reasons = append(out.Reasons, s.keys.RedactString(inWords(s.failed.Error())))
 	}
 	s.mu.Unlock()
 	if err := s.records.Ready(); err != nil {

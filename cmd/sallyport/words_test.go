@@ -1,0 +1,52 @@
+package main
+
+import (
+	"bytes"
+	"testing"
+)
+
+func TestPlainWords(t *testing.T) {
+	for in, want := range map[string]string{
+		"the configuration: open a b.yaml: no such file or directory":                                   "the configuration: a b.yaml: no such file or directory",
+		"x.yaml:1:2: k: file:/a/b: open /a/b: no such file or directory\ny: open /c: permission denied": "x.yaml:1:2: k: file:/a/b: no such file or directory\ny: /c: permission denied",
+		"state: mkdir /var/lib/x: permission denied":                                                    "state: /var/lib/x: it cannot be made: permission denied",
+		"sandbox ci: listen tcp 127.0.0.1:31: bind: address already in use":                             "sandbox ci: 127.0.0.1:31: another program listens there",
+		"somebody may open the door to: permission denied":                                              "somebody may open the door to: permission denied",
+		"policy nothere: stat nothere: no such file or directory":                                       "policy nothere: no such file or directory",
+		"no such file or directory":                                                                     "no such file or directory",
+	} {
+		if got := inWords(in); got != want {
+			t.Errorf("%q\n got %q\nwant %q", in, got, want)
+		}
+	}
+}
+
+// What is wrong with a command line is said in words, with how one is written.
+func TestWrongCommandLines(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"serve", "--confg", "x"}, "sallyport: serve: unknown flag: --confg; did you mean --config?\n"},
+		{[]string{"serve", "--nonsense"}, "sallyport: serve: unknown flag: --nonsense; see sallyport serve --help\n"},
+		{[]string{"serve", "-c"}, "sallyport: --config: its value is missing; see sallyport serve --help\n"},
+		{[]string{"serve", "extra"}, "sallyport: serve: \"extra\" has no place here; expected sallyport serve [-c FILE]\n"},
+		{[]string{"config", "check"}, "sallyport: config check: an argument is missing; expected sallyport config check FILE\n"},
+		{[]string{"config", "check", "a", "b"}, "sallyport: config check: \"b\" has no place here; expected sallyport config check FILE\n"},
+		{[]string{"sandbox", "label", "a"}, "sallyport: sandbox label: an argument is missing; expected sallyport sandbox label NAME KEY=VALUE… [KEY-…]\n"},
+		{[]string{"sandbox", "fly", "a"}, "sallyport: sallyport sandbox has no command \"fly\"; see sallyport sandbox --help\n"},
+		{[]string{"sandbox", "sho", "a"}, "sallyport: sallyport sandbox has no command \"sho\"; did you mean show?\n"},
+		{[]string{"ca", "init", "--days", "x"}, "sallyport: --days \"x\": expected a whole number\n"},
+		{[]string{"join", "--wait", "5", "--", "true"}, "sallyport: --wait \"5\": expected a time such as 30s or 5m\n"},
+		{[]string{"status", "--json=perhaps"}, "sallyport: --json \"perhaps\": expected true or false\n"},
+		{[]string{"serve", "-c", "/nothere"}, "sallyport: the configuration: /nothere: no such file or directory\n"},
+		{[]string{"status", "--control", "/nothere"}, "sallyport: there is no control socket /nothere: start sallyport serve, or name what its configuration calls control.socket with --control\n"},
+		{[]string{"status", "--control", "127.0.0.1:1"}, "sallyport: there is no control socket 127.0.0.1:1: start sallyport serve, or name what its configuration calls control.socket with --control; over TCP it is https://127.0.0.1:1\n"},
+		{[]string{"status", "--control", "https://127.0.0.1:1"}, "sallyport: nobody listens at https://127.0.0.1:1: is sallyport serve running, and does its configuration name that address as control.listen?\n"},
+	} {
+		var out, said bytes.Buffer
+		if code := execute(t.Context(), c.args, nil, &out, &said); code != codeFailed || said.String() != c.want {
+			t.Errorf("%v: %d\n got %s\nwant %s", c.args, code, said.String(), c.want)
+		}
+	}
+}
