@@ -276,6 +276,8 @@ var mutants = []mutant{
 	{[]int{279}, "config/load.go", "return json.Number(strconv.FormatUint(i, 10))", "return float64(i)", "config", "TestParse"},
 	{[]int{280}, "cmd/sallyport/planned.go", "\terrs = append(errs, fits(labels, props)...)\n", "", e2e, "TestLabelsAndPropertiesAreBounded"},
 	{[]int{280}, "cmd/sallyport/sizes.go", " || !printable(v):", ":", e2e, "TestLabelsAndPropertiesAreBounded"},
+	{[]int{281}, "cmd/sallyport/reload.go", "\t\t\tsb.Policy = p.def\n", "\t\t\tsb.Policy, sb.Paused = p.def, false\n", e2e, "TestCommandsAtOnce"},
+	{[]int{281}, "cmd/sallyport/sidecar.go", "defer close(t.gone); t.close() }()", "defer close(t.gone) }()", e2e, "TestCommandsAtOnce"},
 
 	// Faults and the log.
 	{[]int{135}, "proxy/limits.go", "if g.active.Add(1) > int64(l.Requests) {", "if g.active.Add(1) < 0 {", "proxy", "TestRequestsAreBounded"},
