@@ -224,6 +224,11 @@ var mutants = []mutant{
 	{[]int{267}, "sandbox/netns/rules.go", "\tadd(asks, drop)", "\tadd(family(unix.NFPROTO_IPV6), protocol(unix.IPPROTO_ICMPV6), accept)", "sandbox/netns", "TestGuestsFillNoTables"},
 	{[]int{267}, "sandbox/netns/rules.go", "Rate: 1, Unit: expr.LimitTimeSecond", "Rate: 100000, Unit: expr.LimitTimeSecond", "sandbox/netns", "TestGuestsFillNoTables"},
 	{[]int{268}, "sandbox/netns/attach.go", "!slices.Contains(fallbacks, a.Name) || !slices.Contains(tunnels, l.Type())", "a.Name == \"\"", e2e, "TestAttach"},
+	{[]int{269}, "sandbox/netns/join.go", "if err := unix.CloseRange(3, 1<<31-1, unix.CLOSE_RANGE_CLOEXEC); err != nil {", "if err := error(nil); err != nil {", e2e, "TestJoinHandsNothingOn"},
+	{[]int{270}, "cmd/sallyport/container.go", "err := renameio.WriteFile(path, []byte(netns.ResolvConf), 0o644)", "err := os.WriteFile(path, []byte(netns.ResolvConf), 0o644)", e2e, "TestPlantedInAContainer"},
+	{[]int{270}, "cmd/sallyport/container.go", "certificates(netns.Bundle(ca))", "netns.Bundle(ca)", e2e, "TestPlantedInAContainer"},
+	{[]int{270}, "cmd/sallyport/container.go", "!st.Mode().IsRegular() || !belongs(st)", "!st.Mode().IsRegular()", e2e, "TestPlantedInAContainer"},
+	{[]int{270}, "cmd/sallyport/container.go", "!st.IsDir() || !belongs(st) ||", "!st.IsDir() ||", e2e, "TestPlantedInAContainer"},
 
 	// Taken over.
 	{[]int{205}, "confine/sidecar.go", "unix.SYS_SETNS, unix.SYS_UNSHARE,", "unix.SYS_UNSHARE,", "confine", "TestFilterAlone"},

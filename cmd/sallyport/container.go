@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 
 	"github.com/google/renameio/v2"
 	"golang.org/x/sys/unix"
@@ -31,7 +33,15 @@ func inContainer() bool {
 // others of them, which exist as well.
 func setResolver() error {
 	const path = "/etc/resolv.conf"
-	if err := os.WriteFile(path, []byte(netns.ResolvConf), 0o644); err != nil {
+	err := renameio.WriteFile(path, []byte(netns.ResolvConf), 0o644)
+	if err != nil { // it is mounted there
+		var f *os.File
+		if f, err = os.OpenFile(path, os.O_WRONLY|os.O_TRUNC|unix.O_NOFOLLOW, 0); err == nil {
+			_, err = f.WriteString(netns.ResolvConf)
+			err = errors.Join(err, f.Close())
+		}
+	}
+	if err != nil {
 		b, rerr := os.ReadFile(path)
 		if rerr == nil && !bytes.Contains(b, []byte("search ")) && !bytes.Contains(b, []byte("ndots")) && bytes.Contains(b, []byte("nameserver ")) {
 			return nil
@@ -41,11 +51,31 @@ func setResolver() error {
 	return nil
 }
 
+// belongs reports whether a file is root's or ours. Another's may have been put there
+// when the container ran before.
+func belongs(st os.FileInfo) bool {
+	uid := int(st.Sys().(*syscall.Stat_t).Uid)
+	return uid == 0 || uid == os.Getuid()
+}
+
+// certificates are those in a text, and nothing else of it.
+func certificates(text []byte) (out []byte) {
+	for {
+		var b *pem.Block
+		if b, text = pem.Decode(text); b == nil {
+			return out
+		}
+		if b.Type == "CERTIFICATE" {
+			out = append(out, pem.EncodeToMemory(&pem.Block{Type: b.Type, Bytes: b.Bytes})...)
+		}
+	}
+}
+
 // installCA makes the CA trusted in a container: by files of our own, which the
 // variables name, and in the system's.
 func installCA(ca []byte, system bool, uid, gid int) (trusted, error) {
 	var at trusted
-	bundle := netns.Bundle(ca)
+	bundle := certificates(netns.Bundle(ca))
 	dir, err := ownDir()
 	if err != nil {
 		return at, err
@@ -85,7 +115,7 @@ func ownDir() (string, error) {
 			continue
 		}
 		st, err := os.Lstat(dir)
-		if err == nil && (!st.IsDir() || st.Mode().Perm()&0o022 != 0 || unix.Access(dir, unix.W_OK) != nil) {
+		if err == nil && (!st.IsDir() || !belongs(st) || st.Mode().Perm()&0o022 != 0 || unix.Access(dir, unix.W_OK) != nil) {
 			err = fmt.Errorf("%s is not a directory that only we can write", dir)
 		}
 		if err == nil {
@@ -110,8 +140,12 @@ func appendCA(ca []byte) error {
 		if err != nil || bytes.Contains(text, bytes.TrimSpace(ca)) {
 			continue
 		}
-		f, err := os.OpenFile(real, os.O_WRONLY|os.O_APPEND, 0)
+		f, err := os.OpenFile(real, os.O_WRONLY|os.O_APPEND|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 		if err != nil {
+			continue
+		}
+		if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() || !belongs(st) {
+			_ = f.Close()
 			continue
 		}
 		_, err = f.Write(append([]byte{'\n'}, ca...))
@@ -122,17 +156,22 @@ func appendCA(ca []byte) error {
 	return nil
 }
 
-// chromiumCA makes a store for Chromium in a home that has none.
+// chromiumCA makes a store for Chromium in a home that has none, and nothing where a
+// link in that home leads.
 func chromiumCA(ca []byte, uid, gid int) error {
-	home := os.Getenv("HOME")
-	dir := filepath.Join(home, ".pki", "nssdb")
-	if !filepath.IsAbs(home) || unix.Access(home, unix.W_OK) != nil {
+	const above, dir = ".pki", ".pki/nssdb"
+	if !filepath.IsAbs(os.Getenv("HOME")) || unix.Access(os.Getenv("HOME"), unix.W_OK) != nil {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
-		return nil //nolint:nilerr // a home without room has no browser
+	home, err := os.OpenRoot(os.Getenv("HOME"))
+	if err != nil {
+		return nil //nolint:nilerr // who has no home has no browser
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil { // it has one
+	defer home.Close()
+	if err := home.Mkdir(above, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil //nolint:nilerr // nor has a home without room
+	}
+	if err := home.Mkdir(dir, 0o700); err != nil { // it has one
 		return nil //nolint:nilerr // and what is in it is not ours to change
 	}
 	nss, err := trust.NSS(ca)
@@ -140,14 +179,14 @@ func chromiumCA(ca []byte, uid, gid int) error {
 		return err
 	}
 	file := filepath.Join(dir, trust.NSSFile)
-	if err := os.WriteFile(file, nss, 0o600); err != nil {
+	if err := home.WriteFile(file, nss, 0o600); err != nil {
 		return err
 	}
 	if uid == os.Getuid() {
 		return nil
 	}
-	for _, p := range []string{filepath.Dir(dir), dir, file} {
-		if err := os.Lchown(p, uid, gid); err != nil && !errors.Is(err, unix.EPERM) { // without CHOWN it is of no use, and does no harm
+	for _, p := range []string{above, dir, file} {
+		if err := home.Lchown(p, uid, gid); err != nil && !errors.Is(err, unix.EPERM) { // without CHOWN it is of no use, and does no harm
 			return err
 		}
 	}

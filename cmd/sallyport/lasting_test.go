@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,6 +78,39 @@ func TestEnrolDirectoryStays(t *testing.T) {
 			t.Fatal(err)
 		}
 		until(t, "its directory is gone", func() bool { _, err := os.Stat(dir); return os.IsNotExist(err) })
+		s.stop()
+	})
+}
+
+// hostile 269: a socket of the host's network that the process which starts a
+// container left open.
+func TestJoinHandsNothingOn(t *testing.T) {
+	tool(t, "unshare", "util-linux")
+	each(t, origin.Options{}, func(t *testing.T, p *place) {
+		s := p.sidecar(t, (&side{place: p, config: filepath.Join(filepath.Dir(p.dir), "sallyport.yaml")}).agent(""))
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		out := make(chan string, 1)
+		go func() {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			b, _ := io.ReadAll(c)
+			out <- string(b)
+		}()
+		args := append([]string{"bash", "-c", fmt.Sprintf(`exec 7<>/dev/tcp/127.0.0.1/%d; echo started >&7; exec "$@"`, l.Addr().(*net.TCPAddr).Port), "bash"},
+			contained(p.who, "join", "--system-files", "no", "--enrol", filepath.Join(filepath.Dir(p.dir), "run", "agent"), "--", "bash", "-c", "echo out >&7; echo ran")...)
+		b := p.spawn(t, args...)
+		b.until("ran")
+		_ = b.cmd.Wait()
+		if got := <-out; got != "started\n" {
+			t.Errorf("the host hears %q: %s", got, b.out)
+		}
 		s.stop()
 	})
 }

@@ -90,6 +90,9 @@ func (j *Joined) Run(ctx context.Context, argv, env []string) Exit {
 		}
 		return fail(code, fmt.Errorf("%s: %w", argv[0], err))
 	}
+	if err := unix.CloseRange(3, 1<<31-1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return fail(codeSetup, fmt.Errorf("close_range: %w", err))
+	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fail(codeSetup, err)
 	}
