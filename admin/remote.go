@@ -35,6 +35,7 @@ const (
 	WrongToken       = "wrong_token"
 	FromBrowser      = "from_browser"
 	Forbidden        = "forbidden" // on the socket: a user who may not
+	Busy             = "busy"      // on the socket: one who has, or all have, too many connections
 )
 
 // Limits of the API over TCP.

@@ -50,15 +50,53 @@ type actorConn struct {
 type actorListener struct {
 	net.Listener
 	may  func(Actor) bool
-	room chan struct{} // one for each connection
+	room *room
 	// strangers are those who are being told that they may not.
 	strangers chan struct{}
 	refused   func(Actor, string)
 }
 
-// forbidden is all that strangers are told; they keep nothing open here.
-const forbidden = "HTTP/1.1 403 Forbidden\r\nContent-Type: application/problem+json\r\nConnection: close\r\n\r\n" +
-	`{"title":"Forbidden","status":403,"code":"forbidden","detail":"this user may not command the sidecar: add it to control.users or its group to control.groups"}` + "\n"
+// A room bounds connections by who made them.
+type room struct {
+	own uint32 // who runs the server: like root they are never without room for others
+	mu  sync.Mutex
+	by  map[uint32]int
+	all int // of others than root and own
+}
+
+// enter makes room for one more connection of a user, if there is some.
+func (r *room) enter(uid uint32) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	theirs := uid != 0 && uid != r.own
+	if r.by[uid] >= maxConnsOf || theirs && r.all >= maxConns {
+		return false
+	}
+	r.by[uid]++
+	if theirs {
+		r.all++
+	}
+	return true
+}
+
+func (r *room) leave(uid uint32) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.by[uid]--; r.by[uid] == 0 {
+		delete(r.by, uid)
+	}
+	if uid != 0 && uid != r.own {
+		r.all--
+	}
+}
+
+// What is told to whom nothing is kept open here.
+const (
+	forbidden = "HTTP/1.1 403 Forbidden\r\nContent-Type: application/problem+json\r\nConnection: close\r\n\r\n" +
+		`{"title":"Forbidden","status":403,"code":"forbidden","detail":"this user may not command the sidecar: add it to control.users or its group to control.groups"}` + "\n"
+	busy = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nConnection: close\r\n\r\n" +
+		`{"title":"Service Unavailable","status":503,"code":"busy","detail":"too many connections to the sidecar are open, of this user or of all: close some"}` + "\n"
+)
 
 func (l actorListener) Accept() (net.Conn, error) {
 	for {
@@ -71,16 +109,20 @@ func (l actorListener) Accept() (net.Conn, error) {
 			if err == nil {
 				l.refused(a, Forbidden)
 			}
-			l.sendAway(c)
+			l.sendAway(c, forbidden)
 			continue
 		}
-		l.room <- struct{}{}
-		return &actorConn{Conn: c, actor: a, left: func() { <-l.room }}, nil
+		if !l.room.enter(a.UID) {
+			l.refused(a, Busy)
+			l.sendAway(c, busy)
+			continue
+		}
+		return &actorConn{Conn: c, actor: a, left: func() { l.room.leave(a.UID) }}, nil
 	}
 }
 
 // sendAway tells a stranger, and does not wait for them: few at once are told.
-func (l actorListener) sendAway(c net.Conn) {
+func (l actorListener) sendAway(c net.Conn, why string) {
 	select {
 	case l.strangers <- struct{}{}:
 	default:
@@ -90,7 +132,7 @@ func (l actorListener) sendAway(c net.Conn) {
 	go func() {
 		defer func() { _ = c.Close(); <-l.strangers }()
 		_ = c.SetDeadline(time.Now().Add(200 * time.Millisecond))
-		_, _ = io.WriteString(c, forbidden)
+		_, _ = io.WriteString(c, why)
 		if u, ok := c.(*net.UnixConn); ok {
 			_ = u.CloseWrite()
 		}
@@ -104,8 +146,12 @@ func (c *actorConn) Close() error {
 	return c.Conn.Close()
 }
 
-// maxConns bounds the connections to the control socket.
-const maxConns = 256
+// Connections to the control socket: of one user, and of all but root and whoever
+// runs the server, so that nobody keeps these from it.
+const (
+	maxConnsOf = 64
+	maxConns   = 256
+)
 
 // Peer is who made a connection on a Unix socket.
 func Peer(c net.Conn) (Actor, error) {
@@ -144,7 +190,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, actorKey{}, c.(*actorConn).actor)
 		}}
-	return serveUntil(ctx, srv, actorListener{l, s.may, make(chan struct{}, maxConns), make(chan struct{}, 16), s.refused})
+	return serveUntil(ctx, srv, actorListener{l, s.may, &room{own: s.Own, by: map[uint32]int{}}, make(chan struct{}, 16), s.refused})
 }
 
 // serveUntil serves until ctx ends, and then lets what is asked end.

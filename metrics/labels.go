@@ -19,7 +19,7 @@ var (
 	rcodes     = set("NOERROR NXDOMAIN SERVFAIL REFUSED FORMERR NOTIMP BADVERS dropped")
 	transports = set("udp udplite icmp icmpv6 sctp dccp")
 	actions    = set("create create.error change change.error remove restore restore.error ca.rotate ca.rotate.error")
-	reasons    = set("no_certificate wrong_certificate no_token wrong_token from_browser forbidden")
+	reasons    = set("no_certificate wrong_certificate no_token wrong_token from_browser forbidden busy")
 	events     = func() map[string]bool {
 		out := map[string]bool{}
 		for _, n := range []audit.Name{audit.RequestDecision, audit.RequestComplete, audit.RequestLost, audit.TunnelDecision, audit.TunnelOpen, audit.TunnelClose, audit.DNSQuery, audit.PacketRefused,

@@ -283,6 +283,8 @@ var mutants = []mutant{
 	{[]int{280}, "cmd/sallyport/sizes.go", " || !printable(v):", ":", e2e, "TestLabelsAndPropertiesAreBounded"},
 	{[]int{281}, "cmd/sallyport/reload.go", "\t\t\tsb.Policy = p.def\n", "\t\t\tsb.Policy, sb.Paused = p.def, false\n", e2e, "TestCommandsAtOnce"},
 	{[]int{281}, "cmd/sallyport/sidecar.go", "defer close(t.gone); t.close() }()", "defer close(t.gone) }()", e2e, "TestCommandsAtOnce"},
+	{[]int{282}, "admin/server.go", "theirs := uid != 0 && uid != r.own\n", "theirs := uid != 0 && uid != r.own\n\tuid = 0\n", e2e, "TestNobodyIsKeptFromTheControlSocket"},
+	{[]int{282}, "admin/server.go", "if r.by[uid] >= maxConnsOf || theirs", "if theirs", e2e, "TestNobodyIsKeptFromTheControlSocket"},
 
 	// Faults and the log.
 	{[]int{135}, "proxy/limits.go", "if g.active.Add(1) > int64(l.Requests) {", "if g.active.Add(1) < 0 {", "proxy", "TestRequestsAreBounded"},
