@@ -285,6 +285,7 @@ var mutants = []mutant{
 	{[]int{281}, "cmd/sallyport/sidecar.go", "defer close(t.gone); t.close() }()", "defer close(t.gone) }()", e2e, "TestCommandsAtOnce"},
 	{[]int{282}, "admin/server.go", "theirs := uid != 0 && uid != r.own\n", "theirs := uid != 0 && uid != r.own\n\tuid = 0\n", e2e, "TestNobodyIsKeptFromTheControlSocket"},
 	{[]int{282}, "admin/server.go", "if r.by[uid] >= maxConnsOf || theirs", "if theirs", e2e, "TestNobodyIsKeptFromTheControlSocket"},
+	{[]int{283}, "proxy/dial.go", "if a.IsUnspecified() {", "if a.IsUnspecified() && false {", e2e, "TestControlIsNotReachedFromInside"},
 
 	// Faults and the log.
 	{[]int{135}, "proxy/limits.go", "if g.active.Add(1) > int64(l.Requests) {", "if g.active.Add(1) < 0 {", "proxy", "TestRequestsAreBounded"},

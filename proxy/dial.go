@@ -114,6 +114,9 @@ func (d *dial) dial(ctx context.Context, to dest.Addr, q *policy.Question) (net.
 // machine's is as private as what is private: it is reached by a binding, or by a
 // prefix that was opened (hostile 103).
 func (s *Server) judge(a netip.Addr, binding bool) (audit.Judged, error) {
+	if a.IsUnspecified() { // the kernel takes it for the loopback, where nobody was asked about
+		return audit.Judged{}, refuse(http.StatusForbidden, "address_denied", "the destination's address is not one that sandboxes may reach").operator("%s is no address to send to; neither a binding nor a prefix opens it", a)
+	}
 	v := dest.Judge(a, s.cfg.AllowPrivate)
 	if v.OK && !binding {
 		reached := a

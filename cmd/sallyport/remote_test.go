@@ -413,17 +413,17 @@ func TestControlIsNotReachedFromInside(t *testing.T) {
 	f := p.listens(t, "token: 'file:token'", "")
 	_, port, _ := net.SplitHostPort(f.at)
 	ask := "curl -sSk -m 10 -H 'Authorization: Bearer " + strings.Repeat("one-", 10) + "' "
-	out := f.enrolled([]string{"--name", "web", "--bind", "side.internal=https://" + f.at}, ask+"https://api.example.com:"+port+"/v1/status; "+ask+"https://side.internal/v1/status; "+
+	out := f.enrolled([]string{"--name", "web", "--bind", "side.internal=https://" + f.at, "--bind", "zero.internal=https://0.0.0.0:" + port}, ask+"https://zero.internal/v1/status; "+ask+"https://api.example.com:"+port+"/v1/status; "+ask+"https://side.internal/v1/status; "+
 		ask+"http://api.example.com:"+port+"/v1/status; "+ask+"https://"+f.at+"/v1/status || true")
-	if n := strings.Count(out.stdout, "address_denied"); n != 3 || strings.Contains(out.stdout, "\"version\"") {
+	if n := strings.Count(out.stdout, "address_denied"); n != 4 || strings.Contains(out.stdout, "\"version\"") {
 		t.Errorf("%d times refused: %+v", n, out)
 	}
-	out = f.enrolled([]string{"--name", "raw", "--policy", "raw", "--bind", "side.internal:1234=" + f.at}, ask+"https://api.example.com:"+port+"/v1/status; "+ask+"https://side.internal:1234/v1/status; echo done")
+	out = f.enrolled([]string{"--name", "raw", "--policy", "raw", "--bind", "side.internal:1234=" + f.at, "--bind", "zero.internal:1234=0.0.0.0:" + port}, ask+"https://zero.internal:1234/v1/status; "+ask+"https://api.example.com:"+port+"/v1/status; "+ask+"https://side.internal:1234/v1/status; echo done")
 	if strings.Contains(out.stdout, "\"version\"") || !strings.Contains(out.stdout, "done") {
 		t.Errorf("%+v", out)
 	}
 	f.stop()
-	if n := len(p.find(map[string]string{"event.name": "egress.tunnel.close", "error.type": "address_denied"})); n < 2 { // a client may try again
+	if n := len(p.find(map[string]string{"event.name": "egress.tunnel.close", "error.type": "address_denied"})); n < 3 { // a client may try again
 		t.Errorf("%d tunnels are refused", n)
 	}
 	if n := len(p.find(map[string]string{"event.name": "egress.control.refused"})); n != 0 {
