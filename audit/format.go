@@ -35,7 +35,12 @@ func FormatEntry(w io.Writer, e Entry, color bool) error {
 	if n := e.Str("sandbox.name"); n != "" {
 		parts = append(parts, paint(faint, visible(n)))
 	}
-	parts = append(parts, visible(subject(e)))
+	if s := subject(e); s != "" {
+		parts = append(parts, visible(s))
+	}
+	if s := detail(e); s != "" {
+		parts = append(parts, visible(s))
+	}
 	if code := e.Str("policy.code"); code != "" {
 		parts = append(parts, paint(c, visible(code)))
 		if p := e.Str("policy.public"); p != "" {
@@ -49,7 +54,7 @@ func FormatEntry(w io.Writer, e Entry, color bool) error {
 		parts = append(parts, paint(c, "would be "+visible(w)))
 	}
 	if et := e.Str("error.type"); et != "" {
-		parts = append(parts, paint(red, visible(et)), visible(e.Str("error.message")))
+		parts = append(parts, paint(red, visible(et)), visible(strings.TrimPrefix(e.Str("error.message"), et+": ")))
 	}
 	if us, ok := e.Fields["credential.uses"].([]any); ok {
 		for _, u := range us {
@@ -61,7 +66,7 @@ func FormatEntry(w io.Writer, e Entry, color bool) error {
 	if d := e.Int("event.duration"); d > 0 {
 		parts = append(parts, paint(faint, time.Duration(d).Round(10*time.Microsecond).String()))
 	}
-	_, err = fmt.Fprintln(w, strings.Join(parts, "  "))
+	_, err = fmt.Fprintln(w, strings.TrimRight(strings.Join(parts, "  "), " "))
 	return err
 }
 

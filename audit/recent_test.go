@@ -93,7 +93,7 @@ func TestRecent(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Find(ended, dir, ids[0]); !errors.As(err, &no) || !errors.Is(err, context.Canceled) || no.Searched != 0 || !strings.Contains(err.Error(), "0 segments") {
+	if _, err := Find(ended, dir, ids[0]); !errors.As(err, &no) || !errors.Is(err, context.Canceled) || no.Searched != 0 || !strings.Contains(err.Error(), "0 of the ") {
 		t.Errorf("%v", err)
 	}
 	for _, bad := range []string{"", "x", "../../etc/passwd", "6ba7b810-9dad-11d1-80b4-00c04fd430c8"} {

@@ -45,7 +45,7 @@ type ControlListen struct {
 
 // Audit is where records go.
 type Audit struct {
-	Dir     Text `yaml:"dir" doc:"directory of the segments"`
+	Dir     Text `yaml:"dir" doc:"directory of the segments; by default audit in the directory that is state"`
 	Segment Size `yaml:"segment" doc:"size at which a segment is closed"`
 }
 

@@ -60,6 +60,11 @@ func TestParse(t *testing.T) {
 	if f, err = Parse("x.yaml", []byte("# nothing\n")); err != nil || !reflect.DeepEqual(f, Default()) {
 		t.Errorf("an empty file is %+v, %v", f, err)
 	}
+	for text, want := range map[string]string{"state: /srv/s": "/srv/s/audit", "state: /srv/s\naudit: {segment: 1MiB}": "/srv/s/audit", "state: /srv/s\naudit: {dir: /srv/a}": "/srv/a"} {
+		if f, err = Parse("x.yaml", []byte(text)); err != nil || f.Audit.Dir.S != want {
+			t.Errorf("%s: the log is in %+v, %v", text, f, err)
+		}
+	}
 }
 
 // Each wrong file is answered by place, problem and remedy.

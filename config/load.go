@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
@@ -56,6 +57,9 @@ func Parse(name string, text []byte) (*File, error) {
 	}
 	if err := d.Err(); err != nil {
 		return nil, err
+	}
+	if f.Audit.Dir.Pos == (Pos{}) {
+		f.Audit.Dir.S = filepath.Join(f.State.S, "audit")
 	}
 	return f, nil
 }

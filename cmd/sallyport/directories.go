@@ -53,13 +53,16 @@ func ofSockets(e fs.DirEntry) bool {
 func prepareDirectory(key, dir string, mode fs.FileMode, as *confine.Account, expected func(fs.DirEntry) bool) error {
 	made := false
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return fmt.Errorf("%s: %w", key, err)
+		return unmade(key, err)
 	}
 	switch err := os.Mkdir(dir, mode); {
 	case err == nil:
 		made = true
 	case !errors.Is(err, fs.ErrExist):
-		return fmt.Errorf("%s: %w", key, err)
+		return unmade(key, err)
+	}
+	if err := firmly(key, dir); err != nil {
+		return err
 	}
 	if as == nil || os.Geteuid() != 0 {
 		return nil
@@ -93,6 +96,38 @@ func prepareDirectory(key, dir string, mode fs.FileMode, as *confine.Account, ex
 		}
 	}
 	return d.Chown(as.UID, as.GID)
+}
+
+// unmade says why a directory cannot be made, and what helps.
+func unmade(key string, err error) error {
+	if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
+		return fmt.Errorf("%s: %w: name a directory of this user's as %[1]s, or let root start it", key, err)
+	}
+	return fmt.Errorf("%s: %w", key, err)
+}
+
+// firmly refuses a directory below one that everybody may write, where it could be
+// moved away and another put in its place.
+func firmly(key, dir string) error {
+	real, err := filepath.EvalSymlinks(dir)
+	if err == nil {
+		real, err = filepath.Abs(real)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	for up := filepath.Dir(real); ; up = filepath.Dir(up) {
+		st, err := os.Stat(up)
+		if err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		if st.Mode().Perm()&0o002 != 0 && st.Mode()&fs.ModeSticky == 0 {
+			return fmt.Errorf("%s: everybody may write the directory %s, and put another in the place of %s: chmod o-w %[2]s", key, up, dir)
+		}
+		if up == "/" {
+			return nil
+		}
+	}
 }
 
 // readable says whose permission is missing while there is somebody to say it.
