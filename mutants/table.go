@@ -286,6 +286,8 @@ var mutants = []mutant{
 	{[]int{282}, "admin/server.go", "theirs := uid != 0 && uid != r.own\n", "theirs := uid != 0 && uid != r.own\n\tuid = 0\n", e2e, "TestNobodyIsKeptFromTheControlSocket"},
 	{[]int{282}, "admin/server.go", "if r.by[uid] >= maxConnsOf || theirs", "if theirs", e2e, "TestNobodyIsKeptFromTheControlSocket"},
 	{[]int{283}, "proxy/dial.go", "if a.IsUnspecified() {", "if a.IsUnspecified() && false {", e2e, "TestControlIsNotReachedFromInside"},
+	{[]int{284}, "cmd/sallyport/sidecar.go", "if x.planned != \"\" && was.Said == said {", "if x.planned != \"\" && was.Said == said && false {", e2e, "TestPatchesOutlastARestart"},
+	{[]int{284}, "cmd/sallyport/sidecar.go", "if x.planned != \"\" && was.Said == said {", "if x.planned != \"\" {", e2e, "TestPatchesOutlastARestart"},
 
 	// Faults and the log.
 	{[]int{135}, "proxy/limits.go", "if g.active.Add(1) > int64(l.Requests) {", "if g.active.Add(1) < 0 {", "proxy", "TestRequestsAreBounded"},

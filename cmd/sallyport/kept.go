@@ -24,6 +24,7 @@ import (
 type kept struct {
 	Sandbox admin.Sandbox `json:"sandbox"`
 	Planned bool          `json:"planned,omitempty"` // the configuration says what it is
+	Said    string        `json:"said,omitempty"`    // what it says there that a patch changes, as a digest
 	Usual   bool          `json:"usual,omitempty"`   // the default policies decide
 	By      uint32        `json:"by"`
 	Tokens  []string      `json:"tokens,omitempty"`
@@ -137,7 +138,7 @@ func (t *tenant) keepNext(sb *sandbox.Sandbox, p admin.Patch) error {
 }
 
 func (t *tenant) keepAs(sb *sandbox.Sandbox) error {
-	k := &kept{Sandbox: tell(sb), Planned: t.planned != "", Usual: t.usual, By: t.by, Cookie: t.cookie, Holds: t.holds}
+	k := &kept{Sandbox: tell(sb), Planned: t.planned != "", Said: t.said, Usual: t.usual, By: t.by, Cookie: t.cookie, Holds: t.holds}
 	for _, d := range t.tokens {
 		k.Tokens = append(k.Tokens, hex.EncodeToString(d[:]))
 	}

@@ -68,7 +68,7 @@ func (s *sidecar) follow(ctx context.Context, old, p *plan) (gone []*tenant, err
 				sb.Labels, sb.Props, sb.Policy, sb.Mode, sb.Bindings, sb.Vias, sb.Limits = is.Labels, is.Props, is.Policy, is.Mode, is.Bindings, is.Vias, is.Limits
 				sb.Identity = is.identified(sb.Identity)
 				t.mu.Lock()
-				t.usual = is.usual
+				t.usual, t.said = is.usual, is.said()
 				t.mu.Unlock()
 				errs = append(errs, s.control(ctx, nobodyAsked, &sb, "change", map[string]string{"by": "configuration"}), t.followDoor(is))
 			}

@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"sallyport/audit"
@@ -106,4 +109,37 @@ func (s *sidecar) end() error {
 		err = nil
 	}
 	return errors.Join(err, s.records.Close())
+}
+
+// said names what a configuration says of a sandbox that a patch can change, and
+// tells nothing of it; "" when it does not say anything.
+func (x *planned) said() string {
+	if x.planned == "" {
+		return ""
+	}
+	named := x.Policy
+	if x.usual {
+		named = nil
+	}
+	b, err := json.Marshal([]any{x.Labels, x.Props, named, x.Mode, x.Limits})
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(b))
+}
+
+// asChanged makes a sandbox of the configuration what patches had made of it before
+// a restart. What the configuration has no room for any more is left as it says.
+func (s *sidecar) asChanged(sb *sandbox.Sandbox, usual *bool, was *kept) {
+	named := was.Sandbox.Policy
+	if was.Usual {
+		named = nil
+	}
+	is, err := s.plan.Load().describe(sb.Name, was.Sandbox.Labels, was.Sandbox.Props, named, was.Sandbox.Mode, nil)
+	if err != nil {
+		s.log.Error().Err(err).Str("sandbox", sb.Name).Msg("what was changed of a sandbox before the restart is forgotten: the configuration has no room for it")
+		return
+	}
+	sb.Labels, sb.Props, sb.Policy, sb.Mode, sb.Limits = is.Labels, is.Props, is.Policy, is.Mode, sandbox.Limits(was.Sandbox.Limits)
+	*usual = was.Usual
 }

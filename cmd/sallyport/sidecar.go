@@ -116,12 +116,15 @@ func (s *sidecar) Create(ctx context.Context, a admin.Actor, c admin.Create) (ad
 // add makes a sandbox and its gate; was is what is known of it from before a
 // restart, or nil.
 func (s *sidecar) add(ctx context.Context, a admin.Actor, x planned, was *kept) error {
-	sb, action := x.Sandbox, "create"
+	sb, action, said := x.Sandbox, "create", x.said()
 	sb.ID, sb.Created = sandbox.NewID(), time.Now()
 	if was != nil {
 		action = "restore"
 		sb.ID, sb.Created = was.Sandbox.ID, was.Sandbox.Created
 		sb.Paused, sb.Revoked = was.Sandbox.State == admin.Paused, was.Sandbox.State == admin.Revoked
+		if x.planned != "" && was.Said == said {
+			s.asChanged(&sb, &x.usual, was)
+		}
 	}
 	if id := x.identity(); id.Peer != "" {
 		sb.Identity = id
@@ -142,7 +145,7 @@ func (s *sidecar) add(ctx context.Context, a admin.Actor, x planned, was *kept) 
 	if err := s.reg.Update(func(tx *sandbox.Tx) error { return tx.Put(&sb) }); err != nil {
 		return errors.Join(fmt.Errorf("%w: %w", admin.ErrConflict, err), names.Close())
 	}
-	t := &tenant{s: s, names: names, open: map[io.Closer]struct{}{}, usual: x.usual, planned: x.planned, enrolment: enrolment{by: a.UID, dir: x.enrolDir}}
+	t := &tenant{s: s, names: names, open: map[io.Closer]struct{}{}, usual: x.usual, planned: x.planned, said: said, enrolment: enrolment{by: a.UID, dir: x.enrolDir}}
 	if x.enrolDir != "" {
 		t.by = uint32(x.enrolUser)
 	}

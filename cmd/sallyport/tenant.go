@@ -30,6 +30,7 @@ type tenant struct {
 	door    *door
 	at      string        // where its explicit proxy has a Unix socket
 	planned string        // its name, when the configuration says what it is
+	said    string        // what the configuration says of it that a patch changes
 	usual   bool          // the default policies decide
 	gone    chan struct{} // closed when close has returned
 

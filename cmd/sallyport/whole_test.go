@@ -205,3 +205,42 @@ func TestStateThatCannotBeWritten(t *testing.T) {
 		t.Errorf("records of what failed: %v", errors)
 	}
 }
+
+// What somebody took away from a sandbox of the configuration stays away when the
+// sidecar begins again, until the configuration says something else: hostile 284.
+func TestPatchesOutlastARestart(t *testing.T) {
+	each(t, origin.Options{}, func(t *testing.T, p *place) {
+		s := p.sidecar(t, "")
+		sock := filepath.Join(filepath.Dir(s.control), "told.sock")
+		s.anew(t, func(text string) string {
+			return text + "sandboxes:\n  - {name: told, labels: {team: web}, props: {tenant: 7}, explicit: {socket: " + sock + "}}\n"
+		})
+		client := admin.NewClient(s.control)
+		sealed, other, rate := "sealed", "other", 3
+		if _, err := client.Change(t.Context(), "told", admin.Patch{Mode: &sealed, Labels: map[string]*string{"team": &other}, Policy: []string{"strict", "raw"}, Limits: &admin.LimitsPatch{Rate: &rate}}); err != nil {
+			t.Fatal(err)
+		}
+		want := func(when, said string) {
+			t.Helper()
+			sb, err := client.Get(t.Context(), "told")
+			if got := fmt.Sprint(sb.Mode, sb.Labels, sb.Props, sb.Policy, sb.Limits.Rate); err != nil || got != said {
+				t.Errorf("%s: %s, want %s (%v)", when, got, said, err)
+			}
+		}
+		want("patched", "sealedmap[team:other] map[tenant:7] [strict raw] 3")
+		s.kill()
+		s.begin()
+		want("after it was killed", "sealedmap[team:other] map[tenant:7] [strict raw] 3")
+		s.stop()
+		s.begin()
+		want("after another start", "sealedmap[team:other] map[tenant:7] [strict raw] 3")
+		if out := said(t, s.control, "PATCH", "/v1/sandboxes/told", `{"policy":[]}`); !strings.HasPrefix(out, "200") {
+			t.Fatal(out)
+		}
+		s.anew(t, replace("default_policy: [strict]", "default_policy: [raw]"))
+		want("with other default policies", "sealedmap[team:other] map[tenant:7] [raw] 3")
+		s.anew(t, replace("tenant: 7", "tenant: 8"))
+		want("when the configuration says otherwise", "enforcemap[team:web] map[tenant:8] [raw] 0")
+		s.stop()
+	})
+}
