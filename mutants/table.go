@@ -229,6 +229,7 @@ var mutants = []mutant{
 	{[]int{270}, "cmd/sallyport/container.go", "certificates(netns.Bundle(ca))", "netns.Bundle(ca)", e2e, "TestPlantedInAContainer"},
 	{[]int{270}, "cmd/sallyport/container.go", "!st.Mode().IsRegular() || !belongs(st)", "!st.Mode().IsRegular()", e2e, "TestPlantedInAContainer"},
 	{[]int{270}, "cmd/sallyport/container.go", "!st.IsDir() || !belongs(st) ||", "!st.IsDir() ||", e2e, "TestPlantedInAContainer"},
+	{[]int{271}, "cmd/sallyport/holder.go", "signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)", "signal.Reset(os.Signal(unix.SIGPIPE))", e2e, "TestHolderGoesOnUnheard"},
 
 	// Taken over.
 	{[]int{205}, "confine/sidecar.go", "unix.SYS_SETNS, unix.SYS_UNSHARE,", "unix.SYS_UNSHARE,", "confine", "TestFilterAlone"},

@@ -6,7 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"os/signal"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"sallyport/sandbox/netns"
 )
@@ -75,6 +79,7 @@ const again = 500 * time.Millisecond
 
 // keep offers the sockets again whenever the sidecar went, until ctx ends.
 func (h *holder) keep(ctx context.Context) {
+	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE) // whoever reads what it tells may be gone
 	for {
 		c := h.conn
 		stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Now()) })

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -111,6 +112,49 @@ func TestJoinHandsNothingOn(t *testing.T) {
 		if got := <-out; got != "started\n" {
 			t.Errorf("the host hears %q: %s", got, b.out)
 		}
+		s.stop()
+	})
+}
+
+// hostile 271: nobody reads what is told, such as behind `| head -1`.
+func TestHolderGoesOnUnheard(t *testing.T) {
+	tool(t, "curl", "curl")
+	tool(t, "unshare", "util-linux")
+	each(t, origin.Options{}, func(t *testing.T, p *place) {
+		s := p.sidecar(t, (&side{place: p, config: filepath.Join(filepath.Dir(p.dir), "sallyport.yaml")}).agent(""))
+		script := fmt.Sprintf(`until_file() { while [ ! -e $1 ]; do sleep 0.02; done; }; get() { curl -sS -m 20 --resolve api.example.com:%[2]d:198.51.100.7 %[1]s | grep -o 'Tenant-Id":."[^"]*' && echo $1; }; get first; until_file go; get again`,
+			p.https("api.example.com", "/echo"), p.origin.TLSPort)
+		b := p.spawn(t, append([]string{"bash", "-c", `exec "$@" 2> >(exec head -c 0)`, "bash"},
+			contained(p.who, "join", "--system-files", "no", "--enrol", filepath.Join(filepath.Dir(p.dir), "run", "agent"), "--", "/bin/sh", "-c", script)...)...)
+		b.until("first")
+		s.kill()
+		time.Sleep(500 * time.Millisecond)
+		s.begin()
+		b.tell("go")
+		b.until("again")
+		if err := b.cmd.Wait(); err != nil {
+			t.Errorf("%v: %s", err, b.out)
+		}
+		s.stop()
+	})
+}
+
+// A terminal can be standard input without being that of the session, as in a
+// container that a supervisor starts.
+func TestJoinOnATerminalOfOthers(t *testing.T) {
+	tool(t, "unshare", "util-linux")
+	each(t, origin.Options{}, func(t *testing.T, p *place) {
+		s := p.sidecar(t, (&side{place: p, config: filepath.Join(filepath.Dir(p.dir), "sallyport.yaml")}).agent(""))
+		b := p.spawn(t, append([]string{"/usr/bin/python3", "-c", `import os, sys
+if os.fork() == 0:
+    os.setsid()
+    m, s = os.openpty() # which is no terminal of a session's
+    os.set_inheritable(m, True)
+    os.dup2(s, 0)
+    os.execvp(sys.argv[1], sys.argv[1:])
+os.wait()`}, contained(p.who, "join", "--system-files", "no", "--enrol", filepath.Join(filepath.Dir(p.dir), "run", "agent"), "--", "/bin/sh", "-c", "[ -t 0 ] && echo ran")...)...)
+		b.until("ran")
+		_ = b.cmd.Wait()
 		s.stop()
 	})
 }

@@ -12,7 +12,6 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
-	"golang.org/x/term"
 )
 
 // A Joined is the namespace of this process, sealed by itself: the entrypoint of a
@@ -112,7 +111,7 @@ func (j *Joined) Run(ctx context.Context, argv, env []string) Exit {
 		return fail(codeSetup, err)
 	}
 	attr := &os.ProcAttr{Env: env, Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}, Sys: &syscall.SysProcAttr{Setsid: true}}
-	if term.IsTerminal(0) { // it stays the terminal of this session, with the workload in front
+	if _, err := unix.IoctlGetInt(0, unix.TIOCGPGRP); err == nil { // the terminal of this session stays that, with the workload in front
 		attr.Sys = &syscall.SysProcAttr{Setpgid: true, Foreground: true, Ctty: 0}
 	}
 	if other {
