@@ -109,7 +109,7 @@ func (rs *RemoteServer) handler(api http.Handler) http.Handler {
 			status, detail := http.StatusForbidden, "this is no way to command the sidecar"
 			switch code {
 			case NoToken, WrongToken:
-				status, detail = http.StatusUnauthorized, "a token of the sidecar is needed: Authorization: Bearer …"
+				status, detail = http.StatusUnauthorized, "a token of the sidecar is needed, and one that is right: --control-token-file, or Authorization: Bearer …"
 				w.Header().Set("WWW-Authenticate", `Bearer realm="sallyport"`)
 			case NoCertificate:
 				status, detail = http.StatusUnauthorized, "a client's certificate is needed"

@@ -74,7 +74,7 @@ func (f *attachFlags) command(cmd *cobra.Command) *cobra.Command {
 	fl := cmd.Flags()
 	fl.StringVar(&f.netns, "netns", "", "the namespace at `PATH`")
 	fl.IntVar(&f.pid, "pid", 0, "the namespace of process `N`")
-	fl.DurationVar(&f.wait, "wait", 0, "wait so long for the namespace and the sidecar to be there")
+	fl.DurationVar(&f.wait, "wait", 0, "wait `TIME`, such as 30s, for the namespace and the sidecar to be there (default: not at all)")
 	fl.StringVar(&f.enrol, "enrol", "", "enrol with what is in `DIR`, for a sandbox that is there already")
 	fl.BoolVar(&f.stay, "stay", false, "stay until the namespace ends, and hand it over again when the sidecar starts anew")
 	fl.StringVar(&f.name, "name", "", "make a sandbox and call it `NAME`")

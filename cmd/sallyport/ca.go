@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -163,8 +162,8 @@ func printPEM(w io.Writer, text string, older []admin.OlderCA) error {
 }
 
 func printCA(w io.Writer, c *x509.Certificate, older []admin.OlderCA) {
-	fmt.Fprintf(w, "subject  %s\nfrom     %s\nuntil    %s\nsha256   %s\n", c.Subject, c.NotBefore.Format(time.DateTime), c.NotAfter.Format(time.DateTime), fingerprint(c))
+	fmt.Fprintf(w, "subject  %s\nfrom     %s\nuntil    %s\nsha256   %s\n", c.Subject, zulu(c.NotBefore), zulu(c.NotAfter), fingerprint(c))
 	for _, o := range older {
-		fmt.Fprintf(w, "older    sha256 %s, leads here until %s\n", o.SHA256, o.Until.Format(time.DateTime))
+		fmt.Fprintf(w, "older    sha256 %s, leads here until %s\n", o.SHA256, zulu(o.Until))
 	}
 }

@@ -59,7 +59,7 @@ or 'sallyport sandbox create' does. Mount it into this container alone.`,
 	fl.StringArrayVar(&f.keepCap, "keep-cap", nil, "let the command keep a capability `NAME` about files or processes, such as chown or setuid (repeatable)")
 	fl.BoolVar(&f.noCA, "no-ca", false, "do not make the command trust the CA that opens its TLS")
 	fl.StringVar(&f.system, "system-files", "auto", "`WHEN` to put the CA and the name server into the system's files, beside the variables: auto (in a container), yes or no")
-	fl.DurationVar(&f.wait, "wait", time.Minute, "wait so long for the sidecar")
+	fl.DurationVar(&f.wait, "wait", time.Minute, "wait `TIME` for the sidecar")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		f.argv = args
 		return f.run(cmd.Context(), cmd.ErrOrStderr())

@@ -134,9 +134,29 @@ func changing(client func() *admin.Client, use, short, example string, args cobr
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, mode %s, policy %s\n", sb.Name, sb.State, sb.Mode, strings.Join(sb.Policy, "+"))
-		return nil
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), clean(inShort(sb)))
+		return err
 	}}
+}
+
+// inShort is a sandbox in a line, with all that a command can change.
+func inShort(sb admin.Sandbox) string {
+	s := fmt.Sprintf("%s: %s, mode %s, policy %s", sb.Name, sb.State, sb.Mode, strings.Join(sb.Policy, "+"))
+	if len(sb.Labels) > 0 {
+		s += ", labels " + pairs(sb.Labels)
+	}
+	if len(sb.Props) > 0 {
+		s += ", properties " + strings.Join(slices.Sorted(maps.Keys(sb.Props)), ",")
+	}
+	for _, l := range []struct {
+		name string
+		n    int
+	}{{"connections", sb.Limits.Connections}, {"requests", sb.Limits.Requests}, {"rate", sb.Limits.Rate}} {
+		if l.n > 0 {
+			s += fmt.Sprintf(", %s %d", l.name, l.n)
+		}
+	}
+	return s
 }
 
 func sandboxLabelCommand(client func() *admin.Client) *cobra.Command {

@@ -80,3 +80,15 @@ func TestStatusThatIsBad(t *testing.T) {
 		}
 	}
 }
+
+func TestSandboxInShort(t *testing.T) {
+	for want, sb := range map[string]admin.Sandbox{
+		"box: active, mode enforce, policy org+web": {Name: "box", State: "active", Mode: "enforce", Policy: []string{"org", "web"}},
+		"box: paused, mode sealed, policy web, labels a=1,b=2, properties tenant, requests 7, rate 5": {Name: "box", State: "paused", Mode: "sealed", Policy: []string{"web"},
+			Labels: map[string]string{"b": "2", "a": "1"}, Props: map[string]any{"tenant": "t-7"}, Limits: admin.Limits{Requests: 7, Rate: 5}},
+	} {
+		if got := inShort(sb); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

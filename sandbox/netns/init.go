@@ -199,7 +199,7 @@ func reason(err error) error {
 	var x *exec.Error
 	switch {
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
-		return errors.New("there is no such command inside the sandbox (PATH, the system's directories and the working directory are)")
+		return errors.New("there is no such command inside the sandbox, where PATH, the system's directories and the working directory are shown")
 	case errors.As(err, &x):
 		return x.Err
 	case errors.As(err, &p):
