@@ -60,10 +60,14 @@ func TestParse(t *testing.T) {
 	if f, err = Parse("x.yaml", []byte("# nothing\n")); err != nil || !reflect.DeepEqual(f, Default()) {
 		t.Errorf("an empty file is %+v, %v", f, err)
 	}
-	for text, want := range map[string]string{"state: /srv/s": "/srv/s/audit", "state: /srv/s\naudit: {segment: 1MiB}": "/srv/s/audit", "state: /srv/s\naudit: {dir: /srv/a}": "/srv/a"} {
-		if f, err = Parse("x.yaml", []byte(text)); err != nil || f.Audit.Dir.S != want {
+	for text, want := range map[string]string{"state: /srv/s": "/srv/s/audit", "state: /srv/s\naudit: {segment: 1MiB}": "/srv/s/audit", "state: /srv/s\naudit: {dir: /srv/a}": "/srv/a", "state: s": "/etc/x/s/audit", "audit: {dir: ../a}": "/etc/a"} {
+		if f, err = Parse("/etc/x/x.yaml", []byte(text)); err != nil || f.Audit.Dir.S != want {
 			t.Errorf("%s: the log is in %+v, %v", text, f, err)
 		}
+	}
+	f, err = Parse("/etc/x/x.yaml", []byte("state: s\ncontrol: {socket: c.sock}\nsandboxes: [{name: a, explicit: {socket: run/a.sock}}, {name: b}]"))
+	if err != nil || f.State.S != "/etc/x/s" || f.Control.Socket.S != "/etc/x/c.sock" || f.Sandboxes[0].Explicit.Socket.S != "/etc/x/run/a.sock" || f.Sandboxes[1].Explicit.Socket.S != "" {
+		t.Errorf("paths start where the file is: %+v, %v", f, err)
 	}
 }
 

@@ -61,6 +61,7 @@ func Parse(name string, text []byte) (*File, error) {
 	if f.Audit.Dir.Pos == (Pos{}) {
 		f.Audit.Dir.S = filepath.Join(f.State.S, "audit")
 	}
+	f.place(filepath.Dir(name))
 	return f, nil
 }
 
