@@ -26,7 +26,7 @@ require (
 )
 
 require (
-	github.com/agnivade/levenshtein v1.2.1 // which key a misspelt one may have meant
+	github.com/agnivade/levenshtein v1.2.1 // which key, flag or field a misspelt one may have meant
 	github.com/goccy/go-yaml v1.19.2 // the configuration, with the place of each value
 )
 

@@ -122,7 +122,9 @@ func problems(name string, err error) error {
 		if e.Location != nil {
 			p.File, p.Row, p.Col = e.Location.File, e.Location.Row, e.Location.Col
 		}
-		if e.Details != nil {
+		if m := unknownField(e); m != "" {
+			p.Message = m
+		} else if e.Details != nil {
 			for _, l := range e.Details.Lines() {
 				if l = strings.TrimSpace(l); l != "" && !strings.HasPrefix(l, "^") {
 					p.Message += "; " + l
