@@ -97,6 +97,7 @@ func TestWrongFiles(t *testing.T) {
 		"credentials:\n  - nam: x\n    bind: y":             {"2:5: credentials[0].nam: there is no such key (did you mean name?)", "credentials[0]: name is missing", "source is missing"},
 		"default_policy: web":                               {"default_policy: expected a list"},
 		"limits: {requests: many}":                          {"limits.requests: expected a whole number that is not negative"},
+		"limits: {requests: -1}":                            {"limits.requests: expected a whole number that is not negative, such as 1000, found a negative number"},
 		"limits: {conns: 5}":                                {"limits.conns: there is no such key", "known here are connections, requests, rate"},
 		"sandboxes: [{name: a, limits: [5]}]":               {"sandboxes[0].limits: expected a mapping, found a list"},
 		"network: {allow_private: [{a: b}]}":                {"network.allow_private[0]: expected a text, found a mapping"},

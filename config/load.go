@@ -100,6 +100,9 @@ func kind(n ast.Node) string {
 	case ast.BoolType:
 		return "true or false"
 	case ast.IntegerType, ast.FloatType:
+		if strings.HasPrefix(n.String(), "-") {
+			return "a negative number"
+		}
 		return "a number"
 	case ast.AnchorType, ast.AliasType, ast.MergeKeyType, ast.TagType:
 		return "an anchor, alias or tag"

@@ -18,6 +18,8 @@ func auditCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "Read and verify audit logs",
+		Example: `  sallyport audit tail --decision deny
+  sallyport audit verify /var/lib/sallyport/audit`,
 	}
 	cmd.AddCommand(auditTailCommand(), auditVerifyCommand())
 	return group(cmd)

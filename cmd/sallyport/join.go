@@ -131,7 +131,7 @@ func (f *joinFlags) await(ctx context.Context, h *holder) (enrolled, error) {
 		}
 		if !said {
 			said = true
-			h.tell(fmt.Sprintf("waiting for the sidecar (%v)", err))
+			h.tell(fmt.Sprintf("waiting for the sidecar (%s)", inWords(err.Error())))
 		}
 		select {
 		case <-ctx.Done():

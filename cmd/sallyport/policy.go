@@ -14,6 +14,8 @@ func policyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "policy",
 		Short: "Check, test, format and list policies",
+		Example: `  sallyport policy check ./policy && sallyport policy test ./policy
+  sallyport policy ls`,
 	}
 	cmd.AddCommand(policyCheckCommand(), policyTestCommand(), policyFmtCommand(), policyListCommand())
 	return group(cmd)

@@ -146,7 +146,7 @@ func serveSidecar(ctx context.Context, file string) error {
 }
 
 func configCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Check a configuration, or print its schema"}
+	cmd := &cobra.Command{Use: "config", Short: "Check a configuration, or print its schema", Example: "  sallyport config check /etc/sallyport/sallyport.yaml\n  sallyport config schema > sallyport.schema.json"}
 	cmd.AddCommand(&cobra.Command{
 		Use:     "check FILE",
 		Short:   "Say everything that is wrong with a configuration and what it names",

@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
 )
 
 func TestPlainWords(t *testing.T) {
@@ -49,4 +52,21 @@ func TestWrongCommandLines(t *testing.T) {
 			t.Errorf("%v: %d\n got %s\nwant %s", c.args, code, said.String(), c.want)
 		}
 	}
+}
+
+// Every command that people see has an example of its own.
+func TestCommandsHaveExamples(t *testing.T) {
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		if c.Hidden || c.Name() == "help" || c.Name() == "completion" {
+			return
+		}
+		if !strings.Contains(c.Example, "sallyport") {
+			t.Errorf("%s has no example", c.CommandPath())
+		}
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(rootCommand())
 }
