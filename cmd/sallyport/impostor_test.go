@@ -102,8 +102,8 @@ func TestImpostors(t *testing.T) {
 	client := admin.NewClient(s.control)
 
 	t.Run("240 headers that say another sandbox", func(t *testing.T) {
-		got := p.talk(t, thief.ns, "198.51.100.7", fmt.Sprintf("GET /echo HTTP/1.1\r\nHost: api.example.com:%d\r\nX-Forwarded-For: 10.0.0.1\r\nForwarded: for=victim\r\nX-Real-IP: 10.0.0.1\r\nX-Sallyport-Sandbox: victim\r\nSallyport-Sandbox: victim\r\nX-Tenant-Id: t-victim\r\nConnection: close\r\n\r\n", p.origin.PlainPort))
-		if !strings.Contains(got, `"X-Tenant-Id":["t-thief"]`) || strings.Contains(got, `"X-Tenant-Id":["t-victim"]`) {
+		got := p.talk(t, thief.ns, "198.51.100.7", fmt.Sprintf("GET /echo HTTP/1.1\r\nHost: api.example.com:%d\r\nX-Forwarded-For: 10.0.0.1\r\nForwarded: for=victim\r\nX-Real-IP: 10.0.0.1\r\nSallyport-Sandbox: victim\r\nX-Tenant-Id: t-victim\r\nConnection: close\r\n\r\n", p.origin.PlainPort))
+		if !strings.Contains(got, `"X-Tenant-Id":["t-thief"]`) || strings.Contains(got, "victim") || strings.Contains(got, "10.0.0.1") {
 			t.Errorf("%s", got)
 		}
 	})

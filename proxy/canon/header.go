@@ -55,7 +55,7 @@ var identity = map[string]bool{
 	"X-Host": true, "X-Client-Ip": true, "Client-Ip": true, "True-Client-Ip": true, "X-Cluster-Client-Ip": true, "Cf-Connecting-Ip": true,
 	"Fastly-Client-Ip": true, "X-Envoy-External-Address": true, "X-Envoy-Original-Path": true, "X-Proxyuser-Ip": true, "X-Remote-Addr": true,
 	"X-Remote-Ip": true, "X-Originating-Ip": true, "Via": true, "X-Http-Method": true, "X-Http-Method-Override": true, "X-Method-Override": true,
-	"Http2-Settings": true, "X-Forwarded": true, "Cdn-Loop": true, "Sallyport-Decision": true, "Sallyport-Connection": true, "Sallyport-Context": true,
+	"Http2-Settings": true, "X-Forwarded": true, "Cdn-Loop": true,
 }
 
 // StripRequest removes what ends at this hop, what a client nominates to end
@@ -82,7 +82,7 @@ func StripRequest(h http.Header) error {
 		if strings.Contains(k, "_") {
 			name = textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(k, "_", "-"))
 		}
-		if identity[name] || strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "Proxy-") {
+		if identity[name] || strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "Proxy-") || strings.HasPrefix(name, "Sallyport-") {
 			delete(h, k)
 		}
 	}
