@@ -273,7 +273,7 @@ var mutants = []mutant{
 	{[]int{276}, "cmd/sallyport/reload.go", "t != nil && t.planned == \"\" {", "t != nil && t.planned == \"\" && false {", e2e, "TestNamesOfTheConfiguration"},
 	{[]int{276}, "cmd/sallyport/restart.go", "if !k.Planned && !another && (", "if !k.Planned && (", e2e, "TestNamesOfTheConfiguration"},
 	{[]int{277}, "cmd/sallyport/doors.go", "if err := s.hasRoom(&x); err != nil {", "if err := s.hasRoom(&x); err != nil && false {", e2e, "TestReloadIsWholeOrSaysSo"},
-	{[]int{277}, "cmd/sallyport/telling.go", "s.keys.RedactString(s.failed.Error())", "s.failed.Error()", e2e, "TestReloadIsWholeOrSaysSo"},
+	{[]int{277}, "cmd/sallyport/telling.go", "s.keys.RedactString(inWords(s.failed.Error()))", "inWords(s.failed.Error())", e2e, "TestReloadIsWholeOrSaysSo"},
 	{[]int{278}, "cmd/sallyport/sidecar.go", "if err := t.keepNext(sb, p); err != nil {", "if err := t.keepNext(sb, p); err != nil && p.Mode == nil {", e2e, "TestStateThatCannotBeWritten"},
 	{[]int{278}, "cmd/sallyport/sidecar.go", "if p.State == nil || *p.State == admin.Active {", "if true {", e2e, "TestStateThatCannotBeWritten"},
 	{[]int{279}, "admin/server.go", "\td.UseNumber()\n", "", e2e, "TestPropertiesKeepTheirDigits"},
