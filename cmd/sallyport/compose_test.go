@@ -222,7 +222,7 @@ func (d *dock) hardened(t *testing.T) {
 			t.Errorf("%s runs as %q", service, c.Config.User)
 		}
 		if service == "sidecar" {
-			status := d.do("docker", "exec", c.ID, "sallyport", "status")
+			status := d.do("docker", "exec", c.ID, "sallyport", "status", "--json")
 			for _, want := range []string{`"uid": 10001`, `"effective": []`, `"permitted": []`, `"bounding": []`, `"no_new_privs": true`, `"seccomp": "filter"`} {
 				if !strings.Contains(status, want) {
 					t.Errorf("the sidecar's status has no %s: %s", want, status)
