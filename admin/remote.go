@@ -73,7 +73,7 @@ func (s *Server) NewRemote(now func() *Remote) *RemoteServer {
 func (rs *RemoteServer) Serve(ctx context.Context, l net.Listener) error {
 	p := new(http.Protocols)
 	p.SetHTTP1(true)
-	srv := &http.Server{Handler: rs.handler(rs.s.handler()), Protocols: p, ReadHeaderTimeout: headWithin, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: log.New(io.Discard, "", 0),
+	srv := &http.Server{DisableGeneralOptionsHandler: true, Handler: rs.handler(rs.s.handler()), Protocols: p, ReadHeaderTimeout: headWithin, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: log.New(io.Discard, "", 0),
 		BaseContext: func(net.Listener) context.Context { return ctx }}
 	cfg := &tls.Config{MinVersion: tls.VersionTLS13, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		r := rs.now()

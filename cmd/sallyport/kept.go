@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -98,7 +99,7 @@ func (s *shelf) load() ([]*kept, error) {
 		if !ok || strings.HasPrefix(id, ".") { // the latter were not finished
 			continue
 		}
-		b, err := os.ReadFile(filepath.Join(s.dir, e.Name()))
+		b, err := plainFile(filepath.Join(s.dir, e.Name()))
 		if err != nil {
 			return nil, err
 		}
@@ -117,6 +118,26 @@ func (s *shelf) load() ([]*kept, error) {
 		out = append(out, k)
 	}
 	return out, nil
+}
+
+// maxKept is more than is kept of any sandbox.
+const maxKept = 8 << 20
+
+// plainFile reads a file that is one: a link, or a pipe that would hold us, is not.
+func plainFile(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() || st.Size() > maxKept {
+		return nil, fmt.Errorf("%s is not what was kept of a sandbox: remove it", path)
+	}
+	return io.ReadAll(io.LimitReader(f, maxKept))
 }
 
 // keep writes down what the tenant is. The caller holds its lock.
