@@ -288,6 +288,7 @@ var mutants = []mutant{
 	{[]int{283}, "proxy/dial.go", "if a.IsUnspecified() {", "if a.IsUnspecified() && false {", e2e, "TestControlIsNotReachedFromInside"},
 	{[]int{284}, "cmd/sallyport/sidecar.go", "if x.planned != \"\" && was.Said == said {", "if x.planned != \"\" && was.Said == said && false {", e2e, "TestPatchesOutlastARestart"},
 	{[]int{284}, "cmd/sallyport/sidecar.go", "if x.planned != \"\" && was.Said == said {", "if x.planned != \"\" {", e2e, "TestPatchesOutlastARestart"},
+	{[]int{286}, "cmd/sallyport/directories.go", "if st.Mode().Perm()&0o002 != 0 && st.Mode()&fs.ModeSticky == 0 {", "if st.Mode().Perm()&0o002 != 0 && st.Mode()&fs.ModeSticky == 0 && false {", e2e, "TestFirmDirectories"},
 
 	// Faults and the log.
 	{[]int{135}, "proxy/limits.go", "if g.active.Add(1) > int64(l.Requests) {", "if g.active.Add(1) < 0 {", "proxy", "TestRequestsAreBounded"},

@@ -72,6 +72,9 @@ func TestEnrolmentOnAFullDisk(t *testing.T) {
 	p := newPlace(t, callers()[0], origin.Options{})
 	state := filepath.Join(filepath.Dir(p.dir), "state")
 	world.Disk(t, state, "1m")
+	if err := os.Chmod(state, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	dir := filepath.Join(filepath.Dir(p.dir), "run", "agent")
 	s := p.sidecar(t, (&side{place: p, config: filepath.Join(filepath.Dir(p.dir), "sallyport.yaml")}).agent(""))
 	fill, err := os.Create(filepath.Join(state, "fill"))
