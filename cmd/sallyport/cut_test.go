@@ -143,12 +143,7 @@ try:
 except OSError as e: print("tunnel", type(e).__name__, flush=True)
 `, p.origin.PlainPort))
 			raw.until("tunnel up")
-			for range 500 {
-				if uploaded.Load() > 0 {
-					break
-				}
-				time.Sleep(10 * time.Millisecond)
-			}
+			until(t, "the upload", func() bool { return uploaded.Load() > 0 })
 			_ = s.b.cmd.Process.Signal(how)
 			_ = s.b.cmd.Wait()
 			for range 5 {
@@ -173,7 +168,9 @@ except OSError as e: print("tunnel", type(e).__name__, flush=True)
 				s.outcomes(0)
 			}
 			s.begin()
+			uploaded.Store(0)
 			_ = s.underWay(t, sock, roots) // it serves
+			until(t, "the upload", func() bool { return uploaded.Load() > 0 })
 			s.kill()
 			s.begin()
 			s.stop()

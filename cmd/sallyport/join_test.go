@@ -16,7 +16,7 @@ import (
 // without a network.
 func contained(who caller, args ...string) []string {
 	out := []string{"unshare", "--net", "--pid", "--fork", "--kill-child"}
-	if who.uid != 0 {
+	if who.uid != 0 || os.Getuid() != 0 {
 		out = append(out, "--map-root-user")
 	}
 	return append(append(out, binary), args...)
