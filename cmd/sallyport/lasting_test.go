@@ -62,7 +62,7 @@ func TestEnrolDirectoryStays(t *testing.T) {
 			t.Fatalf("%+v", out)
 		}
 		args := []string{"unshare", "--net", "--pid", "--mount", "--fork", "--kill-child"}
-		if p.who.uid != 0 {
+		if p.who.uid != 0 || os.Getuid() != 0 {
 			args = append(args, "--map-root-user")
 		}
 		b := p.spawn(t, append(args, "/bin/sh", "-c", `mount --bind $1 /mnt && exec "$0" join --system-files no --enrol /mnt -- /bin/sh -c "$2"`, binary, dir, fmt.Sprintf(
