@@ -4,7 +4,13 @@
 set -eu
 missing=""
 need() { # program package
-	command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
+	command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || missing="$missing $2"
+}
+module() { # module of Debian's Python, package
+	/usr/bin/python3 -c "import $1" 2>/dev/null || missing="$missing $2"
+}
+file() { # file package
+	[ -e "$1" ] || missing="$missing $2"
 }
 need curl curl
 need git git
@@ -31,7 +37,22 @@ need docker-compose docker-compose
 need podman podman
 need catatonit catatonit
 need systemd-analyze systemd
-[ -e /etc/ssl/certs/ca-certificates.crt ] || missing="$missing ca-certificates"
+need psql postgresql-client
+file /usr/lib/postgresql/15/bin/postgres postgresql
+need ssh openssh-client
+need sshd openssh-server
+need redis-server redis-server
+need redis-cli redis-tools
+need nginx nginx
+need apache2 apache2
+need haproxy haproxy
+need unbound unbound
+need nghttp nghttp2-client
+module h11 python3-h11
+module websockets python3-websockets
+module aiosmtpd python3-aiosmtpd
+module grpc python3-grpcio
+file /etc/ssl/certs/ca-certificates.crt ca-certificates
 [ -z "$missing" ] && exit 0
 line="apt-get install -y --no-install-recommends$missing"
 if [ "$(id -u)" != 0 ]; then
@@ -39,5 +60,10 @@ if [ "$(id -u)" != 0 ]; then
 	exit 1
 fi
 export DEBIAN_FRONTEND=noninteractive
+if [ ! -e /usr/sbin/policy-rc.d ]; then # no package starts a server
+	trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+	printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+	chmod 755 /usr/sbin/policy-rc.d
+fi
 # shellcheck disable=SC2086
 $line >/dev/null 2>&1 || { apt-get update -qq && $line; }

@@ -1,0 +1,31 @@
+package main
+
+// Guards of what is around the proxy.
+var around = []mutant{
+	{[]int{93}, "sandbox/netns/seccomp.go", "confine.Errno(unix.EAFNOSUPPORT),", "confine.Allow(),", e2e, "TestNothingLeaks"},
+	{[]int{93, 94}, "sandbox/netns/rules.go", "&expr.Log{Key: 1<<unix.NFTA_LOG_GROUP | 1<<unix.NFTA_LOG_SNAPLEN, Group: logGroup, Snaplen: 128},", "", e2e, "TestNothingLeaks"},
+	{[]int{94}, "proxy/forward.go", "resp.Header.Del(\"Alt-Svc\")", "_ = resp", "proxy", "TestAltSvc"},
+	{[]int{95}, "proxy/dns/dns.go", "default: // nothing but addresses", "case dns.TypeTXT:\n\t\tr.Answer = append(r.Answer, &dns.TXT{Hdr: dns.RR_Header{Name: q.Name, Rrtype: q.Qtype, Class: q.Qclass}, Txt: []string{\"x\"}})\n\t\treturn\n\tdefault: // nothing but addresses", "proxy/dns", "TestAnswers"},
+	{[]int{165}, "sandbox/netns/seccomp.go", "\tmodes(f)\n", "\t_ = modes\n", e2e, "TestWorkloadIsConfined"},
+	{[]int{100}, "sandbox/netns/offer.go", "if err := kinds[i](fd); err != nil {", "if err := kinds[i](fd); err != nil && false {", e2e, "TestSidecarIsNotCommandedBySandboxes"},
+	{[]int{101}, "admin/peer.go", "if err != nil || !l.may(a) {", "if s := l.may; err != nil || s == nil {", e2e, "TestSidecarIsNotCommandedBySandboxes"},
+	{[]int{240}, "proxy/canon/header.go", "if identity[name] ||", "if false ||", e2e, "TestImpostors"},
+	{[]int{242}, "cmd/sallyport/tenant.go", "if err == nil && (a.UID == 0 ||", "if err == nil && (a.UID >= 0 ||", e2e, "TestImpostors"},
+	{[]int{243, 244, 245, 259}, "cmd/sallyport/enrolment.go", "case t.closed || good != 1:", "case t.closed || good > 1:", e2e, "TestImpostors"},
+	{[]int{246}, "cmd/sallyport/sidecar.go", "if owner := s.namespaces[cookie]; owner != nil && owner != by {", "if owner := s.namespaces[cookie]; owner != nil && owner != by && false {", e2e, "TestImpostors"},
+	{[]int{247, 248}, "sandbox/netns/offer.go", "if i > 0 && c != cookie {", "if i > 0 && c != cookie && false {", e2e, "TestImpostors"},
+	{[]int{249}, "cmd/sallyport/enrolment.go", "case t.held:", "case t.held && false:", e2e, "TestImpostors"},
+	{[]int{250, 258}, "cmd/sallyport/enrolment.go", "case t.cookie != 0 && t.cookie != of.Cookie:", "case false:", e2e, "TestImpostors"},
+	{[]int{251}, "cmd/sallyport/enrolment.go", "if err != nil || a.UID != 0 && a.UID != t.by && int(a.UID) != os.Getuid() {", "if err != nil || a.PID < 0 {", e2e, "TestImpostors"},
+	{[]int{252}, "cmd/sallyport/sidecar.go", "t.gate = s.srv.Open(&sb, s.plan.Load().layers(&sb), t.names)", "for _, other := range s.tenants {\n\t\tt.names = other.names\n\t}\n\tt.gate = s.srv.Open(&sb, s.plan.Load().layers(&sb), t.names)", e2e, "TestImpostors"},
+	{[]int{253}, "sandbox/netns/offer.go", "if err := d.Decode(&o); err != nil {", "if err := d.Decode(&o); err != nil && false {", e2e, "TestImpostors"},
+	{[]int{256}, "cmd/sallyport/planned.go", "if uuid.Validate(name) == nil {", "if uuid.Validate(name) == nil && false {", e2e, "TestImpostors"},
+	{[]int{257}, "sandbox/registry.go", "if other, err := tx.first(\"name\", sb.Name); err == nil && other.ID != sb.ID {", "if other, err := tx.first(\"name\", sb.Name); err == nil && other.ID == \"\" {", "sandbox", "TestRegistry"},
+	{[]int{260}, "sandbox/names.go", "if err := n.write(h); err != nil {", "if err := error(nil); err != nil {", e2e, "TestSidecarRestart"},
+	{[]int{261}, "cmd/sallyport/sidecar.go", "sb.Paused, sb.Revoked = was.Sandbox.State == admin.Paused, was.Sandbox.State == admin.Revoked", "_ = admin.Paused", e2e, "TestSidecarRestart"},
+	{[]int{262}, "sandbox/netns/gateway.go", "r := netlink.NewRule() // the guest is looked for before what is local", "if err := netlink.RouteReplace(&netlink.Route{LinkIndex: l.Attrs().Index, Dst: mustNet(map[int]string{unix.AF_INET: \"10.9.9.0/24\", unix.AF_INET6: \"2001:db8:9::/64\"}[family]), Table: guestTable, Scope: netlink.SCOPE_LINK}); err != nil {\n\t\t\treturn err\n\t\t}\n\t\tr := netlink.NewRule()", e2e, "TestGateway"},
+	{[]int{263}, "sandbox/netns/join.go", "if err := limit(during, j.keep); err != nil {", "if err := limit(^uint64(0), ^uint64(0)); err != nil {", e2e, "TestJoin"},
+	{[]int{213}, "metrics/labels.go", "\t\treturn \"policy\"", "\t\treturn c", "metrics", "TestLabelsAreBounded"},
+	{[]int{213}, "metrics/labels.go", "\treturn other\n}\n\nfunc set", "\treturn c\n}\n\nfunc set", "metrics", "TestLabelsAreBounded"},
+	{[]int{214}, "audit/find.go", "for n, i := range order {", "for n, i := range order[:0] {", "audit", "TestRecent"},
+}

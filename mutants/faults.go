@@ -1,0 +1,21 @@
+package main
+
+// Guards of faults and the log.
+var faults = []mutant{
+	{[]int{135}, "proxy/limits.go", "if g.active.Add(1) > int64(l.Requests) {", "if g.active.Add(1) < 0 {", "proxy", "TestRequestsAreBounded"},
+	{[]int{156}, "proxy/flood.go", "if f.kept[ev.Name] >= floodKinds {", "if len(f.seen) >= floodKinds {", "proxy", "TestFloodsAreApart"},
+	{[]int{147}, "proxy/exchange.go", "p := recover()\n", "var p any\n", "proxy", "TestPanic"},
+	{[]int{148}, "cmd/sallyport/memory.go", "(limit == 0 || n < limit)", "limit == 0", e2e, "TestMemoryOf"},
+	{[]int{148}, "cmd/sallyport/serve.go", "memory := limitMemory()", "memory := int64(0)", e2e, "TestOutOfMemory"},
+	{[]int{239}, "proxy/inspect.go", "if mine > most/inspectShare || all > most {", "if mine < 0 || all > most {", "proxy", "TestInspectedBodiesAreBounded"},
+	{[]int{239}, "proxy/exchange.go", "\tx.inspectedAll()\n", "", "proxy", "TestInspectedBodiesAreBounded"},
+	{[]int{149}, "proxy/tunnel.go", "\tlinger(0)\n", "", e2e, "TestCutsLookCut"},
+	{[]int{150}, "cmd/sallyport/clock.go", "if step := is.Sub(was); step.Abs() >= clockJump {", "if step := is.Sub(was); step >= clockJump {", e2e, "TestClockJumps"},
+	{[]int{151}, "audit/writer.go", "l.seg.failed = true\n\tif n :=", "if n :=", "audit", "TestSyncFails"},
+	{[]int{152}, "audit/encode.go", "|| !json.Valid(d.Input):", "|| !json.Valid(d.Input) && false:", "audit", "TestInjection"},
+	{[]int{154}, "proxy/record.go", "return refuse(http.StatusServiceUnavailable, \"audit_unavailable\"", "return nil\n\t}\n\tif false {\n\t\tvar err error\n\t\treturn refuse(http.StatusServiceUnavailable, \"audit_unavailable\"", e2e, "TestAuditUnavailable"},
+	{[]int{155}, "audit/segment.go", "return err == nil && os.SameFile(mine, there) && there.Size() >= s.off", "return err == nil && mine != nil && there != nil", "audit", "TestUnlinkedAndReplaced"},
+	{[]int{159}, "audit/log.go", "for _, d := range rec.open {", "for _, d := range rec.open[:0] {", "audit", "TestRecordAndVerify"},
+	{[]int{159, 164}, "audit/log.go", "err := unix.Fdatasync(int(f.Fd()))", "var err error", e2e, "TestRecordBeforeEffect"},
+	{[]int{160}, "audit/writer.go", "if l.o.Filter == nil {", "if true {", "audit", "TestFilter"},
+}

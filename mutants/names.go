@@ -1,0 +1,31 @@
+package main
+
+// Guards of names and addresses.
+var names = []mutant{
+	{[]int{1}, "proxy/dial.go", "if bad != nil {", "if bad != nil && false {", e2e, "TestOwnedAddresses"},
+	{[]int{1, 9}, "dest/judge.go", "v.OK = v.Class == Public || opened", "v.OK = true", "dest", "TestJudge"},
+	{[]int{2}, "dest/host.go", "if endsInNumber(last) {", "if endsInNumber(last) && false {", "dest", "TestParseHost"},
+	{[]int{3}, "dest/host.go", "return Host{ip: a.Unmap().WithZone(\"\")}", "return Host{ip: a.WithZone(\"\")}", "dest", "TestParseHost"},
+	{[]int{4}, "dest/embedded.go", "case nat64.Contains(ip), siit.Contains(ip), compatible.Contains(ip):", "case nat64.Contains(ip):", "dest", "TestJudge"},
+	{[]int{5}, "dest/judge.go", "case nat64.Contains(ip):\n", "case false:\n", "dest", "TestJudge"},
+	{[]int{6}, "dest/embedded.go", "case sixToFour.Contains(ip):", "case false:", "dest", "TestJudge"},
+	{[]int{7}, "dest/judge.go", "ip = ip.Unmap().WithZone(\"\")", "ip = ip.Unmap()", "dest", "TestJudge"},
+	{[]int{7}, "dest/host.go", "if err != nil || a.Zone() != \"\" {", "if err != nil {", "dest", "TestParseHost"},
+	{[]int{8, 10}, "dest/judge.go", "if b.prefix.Contains(ip) {", "if b.prefix.Contains(ip) && b.class != \"unspecified\" && b.class != \"multicast\" {", "dest", "TestJudge"},
+	{[]int{11}, "dest/judge.go", "if v.Class == Metadata {\n\t\treturn v", "if false {\n\t\treturn v", "dest", "TestJudge"},
+	{[]int{11}, "proxy/dial.go", "if !binding && dest.MetadataHost(h) {", "if false {", "proxy", "TestMetadataName"},
+	{[]int{12, 14}, "proxy/dial.go", "c, err := d.connect(ctx, addrs, to.Port())", "addrs, _ = s.resolve(ctx, to.Host(), true)\n\tc, err := d.connect(ctx, addrs, to.Port())", "proxy", "TestRebinding"},
+	{[]int{13}, "proxy/dial.go", "if !j.OK && bad == nil {", "if !j.OK && bad == nil && len(addrs) == 1 {", "proxy", "TestMixedAnswer"},
+	{[]int{15, 29}, "proxy/dial.go", "&& dest.LocalHost(h) {", "&& false {", "proxy", "TestLocalNamesAreRefused"},
+	{[]int{16}, "dest/host.go", "name := lowerASCII(strings.TrimSuffix(s, \".\"))", "name := lowerASCII(s)", "dest", "TestParseHost"},
+	{[]int{17}, "dest/host.go", "b[i] = c + ('a' - 'A')", "b[i] = c", "dest", "TestParseHost"},
+	{[]int{18}, "dest/addr.go", "|| !a.Is6() ||", "||", "dest", "TestParseAuthority"},
+	{[]int{19}, "dest/host.go", "strings.HasSuffix(h.name, \".\"+parent.name)", "strings.HasSuffix(h.name, parent.name)", "dest", "TestPatternMatch"},
+	{[]int{20, 24}, "dest/host.go", "if !(c >= 'a'", "if c > 0x80 && !(c >= 'a'", "dest", "TestParseHost"},
+	{[]int{21}, "dest/host.go", "if strings.HasPrefix(l, \"xn--\") {", "if strings.HasPrefix(l, \"xn--\") && false {", "dest", "TestParseHost"},
+	{[]int{22, 23}, "dest/addr.go", "if strings.ContainsAny(s, \"@%/\\\\?# \\t\") {", "if i := strings.LastIndexByte(s, '@'); i >= 0 {\n\t\ts = s[i+1:]\n\t}\n\tif strings.ContainsAny(s, \"/\\\\?# \\t\") {", "dest", "TestParseAuthority"},
+	{[]int{25}, "dest/addr.go", "|| strconv.FormatUint(n, 10) != p {", "{", "dest", "TestParseAuthority"},
+	{[]int{27}, "dest/host.go", "if l == \"\" || len(l) > 63 {", "if l == \"\" {", "dest", "TestParseHost"},
+	{[]int{28}, "proxy/dial.go", "h.String()+\".\"", "h.String()", "proxy", "TestMixedAnswer"},
+	{[]int{30, 71}, "proxy/h1/head.go", "} else if !strings.EqualFold(scheme, \"http\") || !ok {", "} else if !ok {", h1Pkg, "TestRequests"},
+}
