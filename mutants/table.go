@@ -18,4 +18,5 @@ var mutants = slices.Concat(
 	secrets,
 	taken,
 	faults,
+	protocols,
 )

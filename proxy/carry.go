@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
+	"time"
 
 	"sallyport/audit"
 	"sallyport/dest"
@@ -36,7 +37,7 @@ func (g *Gate) carry(c net.Conn, r route) {
 			return
 		}
 	}
-	kind, hello, conn, err := sniff.Conn(c, g.srv.cfg.SniffTimeout, 64<<10)
+	kind, hello, conn, err := sniff.Conn(c, f.patience(), 64<<10)
 	switch {
 	case err == nil && stopped != nil && kind != sniff.HTTP1 && kind != sniff.TLS:
 		f.refuseOpaque(stopped, nil, "tcp")
@@ -53,6 +54,16 @@ func (g *Gate) carry(c net.Conn, r route) {
 	default:
 		f.refuseOpaque(refuse(403, "unknown_protocol", "neither HTTP nor TLS, and nothing grants an opaque connection here"), nil, "tcp")
 	}
+}
+
+// patience is how long the client may be silent. Where the server speaks first
+// nobody grants what it would say, so there is nothing to wait for (hostile 340).
+func (f *flow) patience() time.Duration {
+	d := f.gate.srv.cfg.SniffTimeout
+	if sniff.ServerFirst(f.port) {
+		d = min(d, sniff.ServerFirstTimeout)
+	}
+	return d
 }
 
 // recovered makes of a bug on the way to a decision a refusal with a record.

@@ -78,9 +78,7 @@ func (f *flow) end() {
 
 // reset ends a connection so that the client sees it was refused, not finished.
 func (f *flow) reset() {
-	if t, ok := f.raw.(*net.TCPConn); ok {
-		_ = t.SetLinger(0)
-	}
+	unsettled(f.raw)
 	f.end()
 }
 

@@ -83,7 +83,8 @@ type Config struct {
 	// Log is of the proxy itself; the zero Logger is silent.
 	Log zerolog.Logger
 
-	// SniffTimeout bounds the wait for a connection's first bytes; 0 means 5 s.
+	// SniffTimeout bounds the wait for a connection's first bytes; 0 means 5 s. It is
+	// shorter on ports of services that speak before their clients.
 	SniffTimeout time.Duration
 	// MaxConns bounds the connections of one sandbox, unless it has limits of its own; 0 means 4096.
 	MaxConns int

@@ -1,0 +1,6 @@
+package main
+
+// Guards of what clients of many protocols see.
+var protocols = []mutant{
+	{[]int{340}, "proxy/carry.go", "if sniff.ServerFirst(f.port) {", "if false {", "proxy", "TestServerFirst"},
+}
