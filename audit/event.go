@@ -36,6 +36,7 @@ const (
 	RequestLost     Name = "egress.request.lost" // made at recovery: a decision whose end nobody saw
 	TunnelDecision  Name = "egress.tunnel.decision"
 	TunnelOpen      Name = "egress.tunnel.open"
+	TunnelProgress  Name = "egress.tunnel.progress" // what passed until now
 	TunnelClose     Name = "egress.tunnel.close"
 	DNSQuery        Name = "egress.dns.query"
 	PacketRefused   Name = "egress.packet.refused" // UDP, ICMP and the rest, at the wall

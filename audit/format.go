@@ -89,6 +89,8 @@ func verb(e Entry) (string, string) {
 		return "done", green
 	case TunnelOpen:
 		return "open", green
+	case TunnelProgress:
+		return "passing", faint
 	case TunnelClose:
 		return "closed", faint
 	case PacketRefused:

@@ -22,7 +22,7 @@ var (
 	reasons    = set("no_certificate wrong_certificate no_token wrong_token from_browser forbidden busy")
 	events     = func() map[string]bool {
 		out := map[string]bool{}
-		for _, n := range []audit.Name{audit.RequestDecision, audit.RequestComplete, audit.RequestLost, audit.TunnelDecision, audit.TunnelOpen, audit.TunnelClose, audit.DNSQuery, audit.PacketRefused,
+		for _, n := range []audit.Name{audit.RequestDecision, audit.RequestComplete, audit.RequestLost, audit.TunnelDecision, audit.TunnelOpen, audit.TunnelProgress, audit.TunnelClose, audit.DNSQuery, audit.PacketRefused,
 			audit.DenySummary, audit.LifecycleStart, audit.LifecycleStop, audit.ControlChange, audit.ControlRefused, audit.ConfigLoaded, audit.ConfigRefused, audit.SandboxEnrolled, audit.EnrolRefused} {
 			out[string(n)] = true
 		}
@@ -43,7 +43,7 @@ var codes = set(`
 	credential_unknown credential_not_bound credential_ambiguous credential_unavailable
 	name_unresolved connect_failed connect_timeout tls_verify tls_failed upstream_timeout upstream_failed
 	upstream_malformed response_unreadable leaf audit_unavailable internal
-	canceled client_gone truncated reset idle policy_changed protocol_denied panic`)
+	canceled client_gone truncated reset idle life policy_changed protocol_denied panic`)
 
 // Codes returns the codes that are labels of their own, sorted.
 func Codes() []string {

@@ -19,4 +19,5 @@ var mutants = slices.Concat(
 	taken,
 	faults,
 	protocols,
+	floods,
 )

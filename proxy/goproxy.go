@@ -8,6 +8,8 @@ import (
 	"net/http"
 
 	"github.com/elazarl/goproxy"
+
+	"sallyport/proxy/h1"
 )
 
 // newForwarder makes goproxy into what it is here: the point where CONNECT is
@@ -78,13 +80,14 @@ func (w *connectWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		early = bytes.Clone(b)
 	}
 	sc := c.(*strictConn)
-	return &tunnelConn{Conn: sc.Conn, raw: sc.flow.raw, below: sc.Conn.NetConn(), early: early}, rw, nil
+	return &tunnelConn{Conn: sc.Conn, front: sc.Conn, raw: sc.flow.raw, below: sc.Conn.NetConn(), early: early}, rw, nil
 }
 
 // A tunnelConn is a connection after CONNECT: early bytes first, then what the
 // strict front passes unread.
 type tunnelConn struct {
 	net.Conn
+	front *h1.Conn
 	raw   net.Conn
 	below net.Conn // what the strict front reads: raw, or TLS on it
 	early []byte
@@ -97,6 +100,13 @@ func (c *tunnelConn) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	return c.Conn.Read(p)
+}
+
+// Unread takes out what was read already, also by the strict front, which reads
+// no more.
+func (c *tunnelConn) Unread() (head []byte, below net.Conn) {
+	head, c.early = c.early, nil
+	return append(head, c.front.Rest()...), c.below
 }
 
 // NetConn returns the socket below.

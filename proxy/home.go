@@ -95,6 +95,7 @@ func (h *homes) leave(c net.Conn) net.Conn {
 	if !ok {
 		return c
 	}
+	patient(stuckLimit, t)
 	o := &outbound{TCPConn: t, homes: h, ends: ends{addrPort(t.LocalAddr()), addrPort(t.RemoteAddr())}}
 	h.out.Store(o.ends, o)
 	return o
@@ -106,6 +107,9 @@ type outbound struct {
 	homes *homes
 	ends  ends
 }
+
+// Unread returns the connection itself: nothing of it was read.
+func (o *outbound) Unread() ([]byte, net.Conn) { return nil, o.TCPConn }
 
 // Close forgets the connection, then closes it.
 func (o *outbound) Close() error {

@@ -2,6 +2,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -63,8 +64,9 @@ type Resolver interface {
 
 // What a sandbox may have when nothing is said of it.
 const (
-	DefaultConns    = 4096
-	DefaultRequests = 1024
+	DefaultConns      = 4096
+	DefaultRequests   = 1024
+	DefaultTunnelIdle = 15 * time.Minute
 )
 
 // A Config is what a Server needs. Audit, Credentials and Issuer are required.
@@ -96,6 +98,12 @@ type Config struct {
 	// Own reports whether an address is this machine's: such a one is as shut as a
 	// private one. nil asks the kernel.
 	Own func(netip.Addr) (bool, error)
+	// TunnelIdle ends a tunnel in which neither side says anything; 0 means 15 min.
+	TunnelIdle time.Duration
+	// TunnelLife ends a tunnel however much it carries; 0 does not.
+	TunnelLife time.Duration
+	// Progress is how often it is recorded what passes in a tunnel; 0 means each minute.
+	Progress time.Duration
 	// MaxRate bounds the requests that one sandbox begins in a second; 0 does not.
 	MaxRate int
 }
@@ -130,6 +138,8 @@ func New(cfg Config) (*Server, error) {
 	if cfg.SniffTimeout == 0 {
 		cfg.SniffTimeout = 5 * time.Second
 	}
+	cfg.TunnelIdle = cmp.Or(cfg.TunnelIdle, DefaultTunnelIdle)
+	cfg.Progress = cmp.Or(cfg.Progress, time.Minute)
 	if cfg.MaxConns == 0 {
 		cfg.MaxConns = DefaultConns
 	}

@@ -58,6 +58,7 @@ type rigging struct {
 	audit    audit.Options
 	port     int // that the credential is bound to; 0 means the origin's
 	decide   func(proxy.Decider) proxy.Decider
+	more     func(*proxy.Config)
 }
 
 // An asked resolver knows what it was asked.
@@ -132,7 +133,11 @@ func newRig(t testing.TB, r rigging) *rig {
 		decider = r.decide(p)
 	}
 	out.decider = decider
-	out.srv, err = proxy.New(proxy.Config{Audit: out.audit, Credentials: store, Issuer: issuer, Resolver: out.asked, AllowPrivate: r.private, UpstreamRoots: upstream, MaxRequests: r.requests, MaxConns: r.conns, MaxInspected: r.inspect, Own: r.own})
+	cfg := proxy.Config{Audit: out.audit, Credentials: store, Issuer: issuer, Resolver: out.asked, AllowPrivate: r.private, UpstreamRoots: upstream, MaxRequests: r.requests, MaxConns: r.conns, MaxInspected: r.inspect, Own: r.own}
+	if r.more != nil {
+		r.more(&cfg)
+	}
+	out.srv, err = proxy.New(cfg)
 	must(err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)

@@ -3,10 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
-	"os"
-	"sync"
 	"time"
 
 	"sallyport/audit"
@@ -14,9 +11,6 @@ import (
 	"sallyport/policy"
 	"sallyport/sandbox"
 )
-
-// tunnelIdle ends a tunnel in which neither side says anything.
-const tunnelIdle = 15 * time.Minute
 
 // tunnel carries an opaque connection that policy granted: record, dial, copy,
 // record.
@@ -26,7 +20,7 @@ func (f *flow) tunnel(w *ward, q *policy.Question, d *policy.Decision, client ne
 	start := time.Now()
 	target := q.Destination.Addr
 	bound, binding := w.sb.Binding(target)
-	if ref := unread(w.sb, target, binding); ref != nil {
+	if ref := opaqueTo(w.sb, target, binding); ref != nil {
 		f.refuseOpaque(ref, d, q.Destination.Protocol)
 		return
 	}
@@ -49,19 +43,25 @@ func (f *flow) tunnel(w *ward, q *policy.Question, d *policy.Decision, client ne
 	ctx, cut := context.WithCancelCause(g.ctx)
 	defer cut(nil)
 	dl := &dial{gate: g, flow: f, binding: binding}
+	sp := newSpan(g.bounds(d.Limits), cut)
+	defer sp.end()
 	defer g.follow(&live{again: func(now *ward) *Refusal {
-		if ref := stillGranted(now, w, q, bound, d.Opaque); ref != nil {
-			return ref
+		lim, ref := stillGranted(now, w, q, bound, d)
+		if ref == nil {
+			ref = dl.again(g.ctx, now, q)
 		}
-		return dl.again(g.ctx, now, q)
+		if ref == nil {
+			sp.bound(g.bounds(lim))
+		}
+		return ref
 	}, cut: cut}, w)()
 	up, err := dl.dial(withDial(ctx, dl), dest, q)
 	done.Server = dl.server(bindingName(binding, target))
 	if err != nil {
 		ref := refusalOf(err)
 		done.Result = &audit.Result{Outcome: "failure", ErrorType: ref.Code, Error: ref.Error(), Took: time.Since(start)}
-		if e := ended(ctx); e != nil {
-			done.Result.ErrorType, done.Result.Error = e.code(), e.Error()
+		if code, text := why(ctx); code != "" {
+			done.Result.ErrorType, done.Result.Error = code, text
 		}
 		_ = g.srv.cfg.Audit.Append(done)
 		f.reset()
@@ -75,31 +75,40 @@ func (f *flow) tunnel(w *ward, q *policy.Question, d *policy.Decision, client ne
 	stop := context.AfterFunc(ctx, func() { _ = up.Close(); _ = f.raw.Close() })
 	defer stop()
 	settle := unsettled(f.raw, up)
-	var in, out int64
-	var inErr, outErr error
-	var wg sync.WaitGroup
-	wg.Go(func() { in, inErr = pipe(up, client) })
-	wg.Go(func() { out, outErr = pipe(client, up) })
-	wg.Wait()
-	done.Result = &audit.Result{Outcome: "success", BytesIn: in, BytesOut: out, Took: time.Since(start)}
-	if err := errors.Join(inErr, outErr); err == nil && ctx.Err() == nil {
+	patient(g.bounds(d.Limits).idle, f.raw, up)
+	err = sp.carry(f.raw, client, up, func() {
+		ev := w.of(f.event(audit.TunnelProgress))
+		ev.Of, ev.Request, ev.Result = of, done.Request, sp.result()
+		g.append(ev)
+	})
+	done.Result = sp.result()
+	done.Result.Outcome = "success"
+	if err == nil && ctx.Err() == nil {
 		settle()
 	} else if err != nil {
 		done.Result.Outcome = "failure"
 		done.Result.ErrorType, done.Result.Error = "reset", err.Error()
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			done.Result.ErrorType = "idle"
-		}
 	}
-	if e := ended(ctx); e != nil {
-		done.Result.Outcome, done.Result.ErrorType, done.Result.Error = "failure", e.code(), e.Error()
+	if code, text := why(ctx); code != "" {
+		done.Result.Outcome, done.Result.ErrorType, done.Result.Error = "failure", code, text
 	}
 	_ = g.srv.cfg.Audit.Append(done)
 }
 
-// unread refuses what has no place in a tunnel: names that do not exist, and
+// why is what ended a tunnel that did not end by itself: a change, or its bounds.
+func why(ctx context.Context) (code, text string) {
+	var spent *spentError
+	if e := ended(ctx); e != nil {
+		return e.code(), e.Error()
+	} else if errors.As(context.Cause(ctx), &spent) {
+		return spent.code, spent.Error()
+	}
+	return "", ""
+}
+
+// opaqueTo refuses what has no place in a tunnel: names that do not exist, and
 // those of which an operator's service carries the requests.
-func unread(sb *sandbox.Sandbox, to dest.Addr, binding bool) *Refusal {
+func opaqueTo(sb *sandbox.Sandbox, to dest.Addr, binding bool) *Refusal {
 	if !binding && sb.Via(to) != nil {
 		return refuse(403, "via_opaque", "requests to this name go through a service that reads them, so it is not reached unread")
 	}
@@ -129,55 +138,29 @@ func unsettled(ends ...net.Conn) (settle func()) {
 	return func() { linger(-1) }
 }
 
-// stillGranted asks about a tunnel that is open as it was asked about at first.
-func stillGranted(now, began *ward, q *policy.Question, bound sandbox.Binding, opaque bool) *Refusal {
+// stillGranted asks about a tunnel that is open as it was asked about at first. It
+// returns what bounds it now.
+func stillGranted(now, began *ward, q *policy.Question, bound sandbox.Binding, first *policy.Decision) (policy.Limits, *Refusal) {
 	if now.policy == began.policy && now.sb == began.sb {
-		return nil
+		return first.Limits, nil
 	}
 	again := *q
 	again.Sandbox = now.sb
 	b, binding := now.sb.Binding(q.Destination.Addr)
-	if ref := unread(now.sb, q.Destination.Addr, binding); ref != nil {
-		return ref
+	if ref := opaqueTo(now.sb, q.Destination.Addr, binding); ref != nil {
+		return policy.Limits{}, ref
 	}
 	if b.Target != bound.Target {
-		return refuse(403, "binding_changed", "this name leads elsewhere now")
+		return policy.Limits{}, refuse(403, "binding_changed", "this name leads elsewhere now")
 	}
 	d := now.policy.Decide(context.Background(), &again)
-	if !d.Granted() || opaque && !d.Opaque {
+	if !d.Granted() || first.Opaque && !d.Opaque {
 		if ref := refusalOfDecision(d); ref != nil {
-			return ref
+			return policy.Limits{}, ref
 		}
-		return refuse(403, policy.CodeDefaultDeny, "no rule allows this")
+		return policy.Limits{}, refuse(403, policy.CodeDefaultDeny, "no rule allows this")
 	}
-	return nil
-}
-
-// pipe copies one direction and passes its end on.
-func pipe(dst, src net.Conn) (int64, error) {
-	n, err := io.Copy(&idle{dst}, &idle{src})
-	if err != nil { // it was cut, which no end is to hide; the other direction has nothing to wait for
-		_ = dst.Close()
-		_ = src.Close()
-	} else if c, ok := dst.(interface{ CloseWrite() error }); ok {
-		_ = c.CloseWrite()
-	} else {
-		_ = dst.Close()
-	}
-	return n, err
-}
-
-// idle gives every read and write of a tunnel a fresh deadline.
-type idle struct{ net.Conn }
-
-func (c *idle) Read(p []byte) (int, error) {
-	_ = c.Conn.SetReadDeadline(time.Now().Add(tunnelIdle))
-	return c.Conn.Read(p)
-}
-
-func (c *idle) Write(p []byte) (int, error) {
-	_ = c.Conn.SetWriteDeadline(time.Now().Add(tunnelIdle))
-	return c.Conn.Write(p)
+	return d.Limits, nil
 }
 
 // noDial guards the doors that are not used: nothing may leave by them.

@@ -69,6 +69,14 @@ func (c *Conn) Refused(r *http.Request) *Error {
 // Switch lets what comes behind an upgrade pass unread.
 func (c *Conn) Switch() { c.agreed.Store(true) }
 
+// Rest takes out what was read and not passed on, behind CONNECT, where it means
+// nothing here. After it the connection below is read.
+func (c *Conn) Rest() []byte {
+	rest := bytes.Clone(c.buf[c.r:c.w])
+	c.buf, c.r, c.w, c.ok = nil, 0, 0, 0
+	return rest
+}
+
 // Read returns valid bytes.
 func (c *Conn) Read(p []byte) (int, error) {
 	for len(p) > 0 {

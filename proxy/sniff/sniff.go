@@ -2,7 +2,6 @@
 package sniff
 
 import (
-	"bytes"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -170,15 +169,10 @@ func (p *replay) Read(b []byte) (int, error) {
 	return p.Conn.Read(b)
 }
 
-// WriteTo sends what was read already, then lets the connection copy itself.
-func (p *replay) WriteTo(w io.Writer) (int64, error) {
-	n, err := io.Copy(w, bytes.NewReader(p.head))
-	p.head = nil
-	if err != nil {
-		return n, err
-	}
-	m, err := io.Copy(w, p.Conn)
-	return n + m, err
+// Unread takes out what was read already, and returns what is read from now on.
+func (p *replay) Unread() (head []byte, below net.Conn) {
+	head, p.head = p.head, nil
+	return head, p.Conn
 }
 
 // CloseWrite passes a half-close on.

@@ -1,0 +1,10 @@
+package main
+
+// Guards of tunnels and streams, and against floods.
+var floods = []mutant{
+	{[]int{330}, "proxy/span.go", "s.expire(\"idle\", b.idle)\n\t\t\treturn", "_ = s.expire", "proxy", "TestTunnelIsBounded"},
+	{[]int{330}, "proxy/span.go", "s.expire(\"life\", b.life)\n\t\t\treturn", "_ = s.expire", "proxy", "TestTunnelIsBounded"},
+	{[]int{330}, "proxy/span.go", "return min(n, left)", "return n", "proxy", "TestTunnelIsBounded"},
+	{[]int{330}, "proxy/tunnel.go", "sp.bound(g.bounds(lim))", "_ = lim", "proxy", "TestChangeBoundsATunnel"},
+	{[]int{331}, "proxy/splice.go", "if n == 0 { // urgent", "if n = max(n, 1); n == 0 { // urgent", "proxy", "TestTunnelUrgent"},
+}
