@@ -49,6 +49,7 @@ need haproxy haproxy
 need unbound unbound
 need nghttp nghttp2-client
 module h11 python3-h11
+module requests python3-requests
 module websockets python3-websockets
 module aiosmtpd python3-aiosmtpd
 module grpc python3-grpcio

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"sallyport/origin"
+)
+
+// A protocol is a row of the table: one client, whose user is allowed one name
+// and refused another.
+type protocol struct {
+	name string // in the README
+	slug string // in names of hosts and tests
+	zone string // of the name that is allowed: below it stands what for; see tablePolicy
+
+	// Scripts of a shell, by how the client gets to the gate. They see HOST, KIT (a
+	// directory of files for clients), TLS and PLAIN (ports of the origin), PORT, and
+	// at a proxy PROXY, its URL.
+	direct, proxy string
+	why           string // a script is missing
+
+	port func(*table) int // PORT; nil means none
+	at   int              // not 0: the name exists inside only, and leads from this port to PORT
+
+	says    string // in what the client writes when it is allowed
+	reads   string // and when it is refused: one of these, with | between them
+	code    string // of the record of a refusal
+	carries string // what a refusal is, in the README
+}
+
+// A way is how a sandbox's traffic gets in.
+type way struct {
+	name   string // of the test
+	column string // of the README
+	script func(*protocol) string
+	start  func(*table, *testing.T) *boxed
+}
+
+func direct(p *protocol) string  { return p.direct }
+func proxied(p *protocol) string { return p.proxy }
+
+// ways are the columns of the table, some in more than one form.
+var tableWays = []way{
+	{"run", "`run`", direct, func(tb *table, t *testing.T) *boxed { return tb.run(t, callers()[0]) }},
+	{"run-user", "`run`", direct, func(tb *table, t *testing.T) *boxed { return tb.run(t, ordinary()) }},
+	{"sidecar", "`run --sidecar`", direct, (*table).enrolled},
+	{"join", "`join`", direct, (*table).joined},
+	{"attach", "`attach`", direct, func(tb *table, t *testing.T) *boxed { return tb.attached(t, "attach") }},
+	{"gateway", "`gateway`", direct, func(tb *table, t *testing.T) *boxed { return tb.attached(t, "gateway") }},
+	{"proxy", "HTTP proxy", proxied, (*table).toldTCP},
+	{"proxy-unix", "HTTP proxy", proxied, (*table).toldUnix},
+}
+
+// ordinary is an ordinary user whom the system has an account of, which ssh asks for.
+func ordinary() caller {
+	if os.Getuid() == 0 {
+		return caller{"user", 65534}
+	}
+	return callers()[0]
+}
+
+// rows are the protocols of the table.
+func rows() []protocol { return slices.Concat(webProtocols, rawProtocols, nameProtocols) }
+
+// tablePolicy lets HTTP to *.ok.example.com, any TCP to *.raw.example.com, and TLS
+// that stays unopened to *.tls.example.com.
+const tablePolicy = `package egress
+
+allow if endswith(input.destination.host, ".ok.example.com")
+`
+
+const tableConnectPolicy = `package egress.connect
+
+raw if endswith(input.destination.host, ".raw.example.com")
+
+allow if raw
+
+opaque if raw
+
+allow if {
+	input.destination.protocol == "tls"
+	endswith(input.destination.host, ".tls.example.com")
+}
+`
+
+func (p *protocol) host() string    { return p.slug + "." + p.zone + ".example.com" }
+func (p *protocol) refused() string { return p.slug + ".no.example.com" }
+
+// port inside, by which records know what was asked for.
+func (p *protocol) seen(tb *table) int {
+	switch {
+	case p.at != 0:
+		return p.at
+	case p.port != nil:
+		return p.port(tb)
+	}
+	return tb.origin.TLSPort
+}
+
+// has reports whether a protocol has a meaning in a way.
+func (w way) has(p *protocol) bool {
+	return w.script(p) != ""
+}
+
+// Every protocol by every way in, with clients as they are, allowed and refused:
+// who is refused is told at once, by the client or by the records.
+func TestProtocols(t *testing.T) {
+	tb := newTable(t)
+	for _, w := range tableWays {
+		t.Run(w.name, func(t *testing.T) {
+			in := w.start(tb, t)
+			for _, p := range rows() {
+				if w.has(&p) {
+					t.Run(p.slug, func(t *testing.T) {
+						t.Parallel()
+						tb.cell(t, w, in, &p)
+					})
+				}
+			}
+		})
+	}
+}
+
+// cell is one protocol by one way.
+func (tb *table) cell(t *testing.T, w way, in *boxed, p *protocol) {
+	port := p.seen(tb)
+	do := func(host string) result {
+		return in.do(t, fmt.Sprintf("HOST=%s PORT=%d\n%s", host, port, w.script(p)))
+	}
+	ok := do(p.host())
+	if !strings.Contains(ok.Out, p.says) {
+		t.Errorf("allowed, %q is not in what the client writes:\n%s", p.says, ok.Out)
+	}
+	no := do(p.refused())
+	if strings.Contains(no.Out, p.says) || !slices.ContainsFunc(strings.Split(p.reads, "|"), func(s string) bool { return strings.Contains(no.Out, s) }) {
+		t.Errorf("refused, %q is not in what the client writes:\n%s", p.reads, no.Out)
+	}
+	if no.Took > 3*ok.Took+3*time.Second {
+		t.Errorf("a refusal takes %v, an answer %v", no.Took, ok.Took)
+	}
+	told := ""
+	for range 100 {
+		told = in.tail(t, p.refused())
+		if strings.Contains(told, p.code) {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if p.code != "" && (!strings.Contains(told, "  "+p.code) || !strings.Contains(told, fmt.Sprintf("%s:%d", p.refused(), port))) {
+		t.Errorf("%s and %s:%d are not in what audit tail shows:\n%s", p.code, p.refused(), port, told)
+	}
+}
+
+// The table of the README is that of the tests.
+func TestReadmeProtocols(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range rows() {
+		if (p.proxy == "") == (p.why == "") {
+			t.Errorf("%s: why is there no script, or why is there a reason?", p.slug)
+		}
+	}
+	if want := readmeTable(); !strings.Contains(string(readme), want) {
+		t.Errorf("README.md does not have the table:\n%s", want)
+	}
+}
+
+// readmeTable is what the README shows of the table.
+func readmeTable() string {
+	var columns []string
+	for _, w := range tableWays {
+		if !slices.Contains(columns, w.column) {
+			columns = append(columns, w.column)
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "| Client | %s | Refused |\n|---|%s---|\n", strings.Join(columns, " | "), strings.Repeat("---|", len(columns)))
+	for _, p := range rows() {
+		fmt.Fprintf(&b, "| %s |", p.name)
+		for _, c := range columns {
+			mark := "–"
+			for _, w := range tableWays {
+				if w.column == c && w.has(&p) {
+					mark = "✓"
+				}
+			}
+			fmt.Fprintf(&b, " %s |", mark)
+		}
+		fmt.Fprintf(&b, " %s |\n", p.carries)
+	}
+	return b.String()
+}
+
+// newTable starts the servers that all cells share.
+func newTable(t *testing.T) *table {
+	tb := &table{t: t, kit: t.TempDir()}
+	g, err := origin.Start(origin.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(g.Close)
+	tb.origin = g
+	tb.equip(t)
+	return tb
+}
