@@ -68,11 +68,12 @@ func TestImports(t *testing.T) {
 		"credentials/file": {"credentials"},
 		"policy":           {"dest", "sandbox"},
 		"policy/rego":      {"policy", "policies"},
-		"proxy":            {"audit", "credentials", "dest", "policy", "proxy/canon", "proxy/h1", "proxy/leaf", "proxy/sniff", "sandbox"},
+		"proxy":            {"audit", "credentials", "dest", "policy", "proxy/canon", "proxy/h1", "proxy/leaf", "proxy/sniff", "proxy/socks", "sandbox"},
 		"proxy/canon":      {},
 		"proxy/h1":         {"dest"},
 		"proxy/leaf":       {"dest"},
 		"proxy/sniff":      {"dest"},
+		"proxy/socks":      {"dest"},
 		"proxy/dns":        {"dest"},
 	}
 	free := []string{"cmd/sallyport", "bench", "mutants"}

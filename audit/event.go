@@ -65,7 +65,7 @@ type Sandbox struct {
 // Connection says what it came on.
 type Connection struct {
 	ID      string
-	Ingress string // transparent, forward, connect, dns
+	Ingress string // transparent, forward, connect, socks, dns
 	Client  netip.AddrPort
 	// Original is the address that the sandbox connected to, where there is one.
 	Original netip.AddrPort

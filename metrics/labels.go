@@ -34,7 +34,7 @@ var (
 var codes = set(`
 	default_deny policy_error uncertain header_conflict rewrite_again sealed paused revoked binding_changed binding_raw via_opaque context_too_large
 	request_too_large response_too_large upgrade_denied method_denied too_many_connections too_many_requests too_many_names rate_exceeded
-	proxy_auth_required proxy_auth_wrong proxy_auth_limited too_many_strangers proxy_tls
+	proxy_auth_required proxy_auth_wrong proxy_auth_limited too_many_strangers proxy_tls socks_version socks_command socks_invalid
 	address_denied address_unknown loop_detected too_many_failures too_much_to_inspect authority_mismatch authority_contradiction authority_invalid host_invalid host_missing
 	scheme_invalid sni_invalid not_a_proxy_request
 	framing_invalid line_invalid target_invalid method_invalid header_invalid header_duplicate connection_invalid

@@ -2,7 +2,7 @@ package main
 
 // Guards of explicit proxies.
 var doors = []mutant{
-	{[]int{220}, "proxy/door.go", "if !s.door.asks.Load().knows(token) {", "if false {", "proxy", "TestDoorAsksForTheToken"},
+	{[]int{220}, "proxy/door.go", "if !s.door.asks.Load().knows(*token) {", "if false {", "proxy", "TestDoorAsksForTheToken"},
 	{[]int{220}, "proxy/exchange.go", "if ref := x.admit(); ref != nil {", "if ref := x.admit(); ref != nil && r.Method != http.MethodConnect {", "proxy", "TestDoorAsksForTheToken"},
 	{[]int{221}, "proxy/door.go", "delete(x.r.Header, \"Proxy-Authorization\")", "x.r.Header.Set(\"Authorization\", x.r.Header.Get(\"Proxy-Authorization\"))", "proxy", "TestDoorAsksForTheToken"},
 	{[]int{222}, "proxy/strangers.go", "if at.Sub(now) > (guessBurst-1)*guessEvery {", "if false {", "proxy", "TestDoorGuesses"},

@@ -15,6 +15,7 @@ var mutants = slices.Concat(
 	deciding,
 	around,
 	doors,
+	naming,
 	secrets,
 	taken,
 	faults,

@@ -27,6 +27,10 @@ func (g *Gate) carry(c net.Conn, r route) {
 		return
 	}
 	w := g.ward.Load()
+	if ref := f.early(w); ref != nil {
+		f.refuseOpaque(ref, nil, "socks")
+		return
+	}
 	stopped := w.stopped() // is said in HTTP where that is spoken
 	// Whoever speaks first may be the server: an opaque grant comes before the sniff.
 	if stopped == nil && w.policy.Has(policy.Connect) {
@@ -36,6 +40,10 @@ func (g *Gate) carry(c net.Conn, r route) {
 			f.tunnel(w, q, d, c)
 			return
 		}
+	}
+	if _, err := f.answer(nil); err != nil {
+		f.end()
+		return
 	}
 	kind, hello, conn, err := sniff.Conn(c, f.patience(), 64<<10)
 	switch {
@@ -199,6 +207,12 @@ func misdirected(format string, a, b any) *Refusal {
 
 // refuseOpaque ends a connection that carried no request, with a record.
 func (f *flow) refuseOpaque(ref *Refusal, d *policy.Decision, protocol string) {
+	f.refusedOpaque(ref, d, protocol)
+	f.over(ref)
+}
+
+// refusedOpaque records that a connection carried no request.
+func (f *flow) refusedOpaque(ref *Refusal, d *policy.Decision, protocol string) {
 	ev := f.event(audit.TunnelDecision)
 	if d != nil && f.asked != nil {
 		ev = f.asked.of(ev)
@@ -211,7 +225,6 @@ func (f *flow) refuseOpaque(ref *Refusal, d *policy.Decision, protocol string) {
 		ev.Decision.Phase = string(policy.Connect)
 	}
 	f.gate.flood(ev)
-	f.reset()
 }
 
 // opaqueRequest is the destination of a connection without a request.

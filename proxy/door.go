@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -111,7 +112,7 @@ func (g *Gate) greet(c net.Conn, d *Door) {
 	s.leave = sync.OnceFunc(func() { d.strangers.leave(from) })
 	cfg := d.asks.Load().TLS
 	if cfg == nil {
-		g.srv.out.push(f.strict(c))
+		f.hear(c)
 		return
 	}
 	cfg = cfg.Clone()
@@ -131,17 +132,22 @@ func (g *Gate) greet(c net.Conn, d *Door) {
 	f.deadline(0)
 	f.tls = tlsRecord(tc.ConnectionState())
 	f.tls.ALPN, f.tls.Verified = "", d.asks.Load().Client != nil
-	g.srv.out.push(f.strict(tc))
+	f.hear(tc)
 }
 
 // turnAway ends a connection that did not get as far as a request.
 func (f *flow) turnAway(ref *Refusal) {
+	f.turnedAway(ref)
+	f.reset()
+}
+
+// turnedAway records, or counts, that a connection did not get as far as a request.
+func (f *flow) turnedAway(ref *Refusal) {
 	ev := f.event(audit.TunnelDecision)
 	ev.ID = audit.NewID()
 	ev.Decision = decisionRecord(nil, ref)
 	ev.Decision.Action = "reset"
 	f.gate.flood(ev)
-	f.reset()
 }
 
 // admit lets a request in that shows what its door asks for. It comes before
@@ -153,26 +159,39 @@ func (x *exchange) admit() *Refusal {
 	}
 	token, some := proxyToken(x.r.Header)
 	delete(x.r.Header, "Proxy-Authorization")
-	a, from := s.door.asks.Load(), source(x.flow.raw.RemoteAddr())
+	if len(s.door.asks.Load().Tokens) > 0 && x.flow.wire.Refused(x.r) != nil { // its head could not be read, so nothing was shown
+		return refusalOf(x.flow.wire.Refused(x.r)).closing()
+	}
+	shows := &token
+	if !some {
+		shows = nil
+	}
+	if ref := s.let(shows, source(x.flow.raw.RemoteAddr())); ref != nil {
+		return ref.closing()
+	}
+	return nil
+}
+
+// let lets in who shows a token, or nothing, from a source.
+func (s *shown) let(token *[sha256.Size]byte, from netip.Addr) *Refusal {
+	a := s.door.asks.Load()
 	switch {
 	case len(a.Tokens) == 0 && a.Client == nil:
-		return refuse(http.StatusForbidden, "proxy_auth_wrong", "nobody comes in here").closing()
+		return refuse(http.StatusForbidden, "proxy_auth_wrong", "nobody comes in here")
 	case len(a.Tokens) == 0:
-	case x.flow.wire.Refused(x.r) != nil: // its head could not be read, so nothing was shown
-		return refusalOf(x.flow.wire.Refused(x.r)).closing()
-	case !some:
-		return refuse(http.StatusProxyAuthRequired, "proxy_auth_required", "this proxy asks for the sandbox's token").closing()
+	case token == nil:
+		return refuse(http.StatusProxyAuthRequired, "proxy_auth_required", "this proxy asks for the sandbox's token")
 	default:
 		refund, ok := func() {}, true
 		if !s.known.Load() {
 			refund, ok = s.door.strangers.guess(from)
 		}
 		if !ok {
-			return refuse(http.StatusTooManyRequests, "proxy_auth_limited", "too many wrong tokens came from this address").closing()
+			return refuse(http.StatusTooManyRequests, "proxy_auth_limited", "too many wrong tokens came from this address")
 		}
-		s.token.Store(&token)
-		if !s.door.asks.Load().knows(token) {
-			return refuse(http.StatusProxyAuthRequired, "proxy_auth_wrong", "the token is not this sandbox's").closing()
+		s.token.Store(token)
+		if !s.door.asks.Load().knows(*token) {
+			return refuse(http.StatusProxyAuthRequired, "proxy_auth_wrong", "the token is not this sandbox's")
 		}
 		refund()
 	}

@@ -300,13 +300,14 @@ func TestDoorChanges(t *testing.T) {
 	}
 }
 
-// Whoever shows nothing, or not all of it, is not waited for: hostile 222.
+// Whoever shows nothing, or not all of it, is not waited for: hostile 222, 312.
 func TestDoorDoesNotWait(t *testing.T) {
 	r := newRig(t, rigging{})
 	_, _, plain := r.door("plain", proxy.Asks{Tokens: tokens(doorToken)})
 	_, _, secure := r.door("secure", proxy.Asks{Tokens: tokens(doorToken), TLS: &tls.Config{MinVersion: tls.VersionTLS12}})
-	ends := make(chan string, 4)
-	for what, say := range map[string][2]string{"nothing": {plain, ""}, "half a head": {plain, "GET http://a.example/ HTTP/1.1\r\nHost: a.exam"}, "no handshake": {secure, ""}, "half a handshake": {secure, "\x16\x03\x01\x02\x00\x01"}} {
+	ends := make(chan string, 8)
+	for what, say := range map[string][2]string{"no password": {plain, "\x05\x01\x02"}, "a version": {plain, "\x05"}, "no request": {r.addr, "\x05\x01\x00"}, "half a request": {r.addr, "\x05\x01\x00\x05\x01\x00\x03\x40exam"},
+		"nothing": {plain, ""}, "half a head": {plain, "GET http://a.example/ HTTP/1.1\r\nHost: a.exam"}, "no handshake": {secure, ""}, "half a handshake": {secure, "\x16\x03\x01\x02\x00\x01"}} {
 		go func() {
 			c, err := net.Dial("tcp", say[0])
 			if err != nil {
@@ -326,6 +327,11 @@ func TestDoorDoesNotWait(t *testing.T) {
 	for range cap(ends) {
 		if e := <-ends; e != "" {
 			t.Error(e)
+		}
+	}
+	for _, name := range []string{"plain", "test"} {
+		if got := r.found(map[string]string{"policy.code": "socks_invalid", "sandbox.name": name}); len(got) == 0 {
+			t.Errorf("%d records of half a handshake at %s", len(got), name)
 		}
 	}
 }

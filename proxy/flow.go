@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"crypto/tls"
@@ -16,10 +17,13 @@ import (
 
 // A route is how a connection came in and what it was meant for.
 type route struct {
-	ingress string         // transparent, connect, forward
+	ingress string         // transparent, connect, forward, socks
 	dst     netip.AddrPort // the address that was connected to; zero when there is none
 	connect dest.Addr      // the authority of a CONNECT request; zero when there is none
 	shown   *shown         // at a door; nil where none asks
+	// answer tells a client that waits for it whether the connection is made; nil
+	// where none does.
+	answer func(*Refusal) error
 }
 
 // A flow is one connection of a sandbox: what requests on it share.
@@ -41,7 +45,8 @@ type flow struct {
 	// asked is whom the last decision about the connection itself was about.
 	asked *ward
 
-	wire *h1.Conn // nil for h2
+	wire *h1.Conn    // nil for h2
+	mute atomic.Bool // it asked the explicit proxy for nothing yet
 	once sync.Once
 }
 
@@ -55,6 +60,7 @@ func flowFrom(ctx context.Context) *flow {
 // newFlow registers a connection that the gate let enter.
 func (g *Gate) newFlow(c net.Conn, r route) *flow {
 	f := &flow{gate: g, id: audit.NewID(), raw: c, route: r}
+	f.mute.Store(r.ingress == "forward")
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.flows[f] = struct{}{}
@@ -99,9 +105,19 @@ type strictConn struct {
 	flow *flow
 }
 
-// strict puts the strict front before an HTTP/1 connection.
-func (f *flow) strict(c net.Conn) net.Conn {
-	f.wire = h1.NewConn(c, h1.Limits{})
+// handOver gives the flow's slot to the one that takes its connection on.
+func (f *flow) handOver() {
+	f.once.Do(func() {
+		f.gate.mu.Lock()
+		delete(f.gate.flows, f)
+		f.gate.mu.Unlock()
+	})
+}
+
+// strict puts the strict front before an HTTP/1 connection, of which some bytes
+// were read ahead.
+func (f *flow) strict(c net.Conn, ahead ...byte) net.Conn {
+	f.wire = h1.NewConn(c, h1.Limits{}, ahead...)
 	return &strictConn{Conn: f.wire, flow: f}
 }
 

@@ -94,11 +94,10 @@ func (g *Gate) ServeTransparent(l net.Listener) error {
 }
 
 // ServeExplicit accepts connections of clients that were told of a proxy: HTTP
-// in absolute form, and CONNECT.
+// in absolute form, CONNECT, and SOCKS5.
 func (g *Gate) ServeExplicit(l net.Listener) error {
 	return g.accept(l, func(c net.Conn) {
-		f := g.newFlow(c, route{ingress: "forward"})
-		g.srv.out.push(f.strict(c))
+		g.newFlow(c, route{ingress: "forward"}).hear(c)
 	})
 }
 
@@ -192,6 +191,11 @@ func (g *Gate) closeListeners() {
 	g.closed = true
 	for _, l := range g.listeners {
 		_ = l.Close()
+	}
+	for f := range g.flows { // nobody waits for those that asked for nothing
+		if f.mute.Load() {
+			_ = f.raw.Close()
+		}
 	}
 }
 

@@ -56,11 +56,7 @@ func (s *Server) connected(req *http.Request, c net.Conn) {
 	g := f.gate
 	r := route{ingress: "connect", connect: x.target, shown: f.route.shown}
 	// The flow of the explicit request ends here and hands its slot to the next.
-	f.once.Do(func() {
-		g.mu.Lock()
-		delete(g.flows, f)
-		g.mu.Unlock()
-	})
+	f.handOver()
 	g.goes(c, func() { g.carry(c, r) })
 }
 

@@ -30,7 +30,7 @@ func (f *flow) tunnel(w *ward, q *policy.Question, d *policy.Decision, client ne
 	ev.Decision = decisionRecord(d, nil)
 	if _, err := g.srv.cfg.Audit.Record(g.ctx, ev); err != nil {
 		g.srv.cfg.Log.Error().Err(err).Msg("no record, no tunnel")
-		f.reset()
+		f.over(refuse(503, "audit_unavailable", "the audit log cannot be written, so nothing is sent"))
 		return
 	}
 	of := ev.ID
@@ -64,10 +64,11 @@ func (f *flow) tunnel(w *ward, q *policy.Question, d *policy.Decision, client ne
 			done.Result.ErrorType, done.Result.Error = code, text
 		}
 		_ = g.srv.cfg.Audit.Append(done)
-		f.reset()
+		f.over(ref)
 		return
 	}
 	defer func() { _ = up.Close() }()
+	_, _ = f.answer(nil) // a client that is not there ends the tunnel at once
 	open := w.of(f.event(audit.TunnelOpen))
 	open.Of, open.Request, open.Server = of, ev.Request, done.Server
 	_ = g.srv.cfg.Audit.Append(open)

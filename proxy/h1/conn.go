@@ -50,8 +50,11 @@ type refusal struct {
 	err   *Error
 }
 
-// NewConn puts the strict reader before a connection.
-func NewConn(c net.Conn, l Limits) *Conn { return &Conn{Conn: c, limits: l.or()} }
+// NewConn puts the strict reader before a connection, of which some bytes were
+// read ahead.
+func NewConn(c net.Conn, l Limits, ahead ...byte) *Conn {
+	return &Conn{Conn: c, limits: l.or(), buf: ahead, w: len(ahead)}
+}
 
 // NetConn returns the connection below.
 func (c *Conn) NetConn() net.Conn { return c.Conn }
