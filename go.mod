@@ -11,7 +11,7 @@ require (
 	github.com/google/uuid v1.6.0 // UUIDv7 for records and sandboxes
 	github.com/hashicorp/go-memdb v1.3.5 // the registry of sandboxes: indexed, with snapshots
 	github.com/klauspost/compress v1.20.4 // gzip and zstd answers are decoded to be searched for credentials
-	github.com/miekg/dns v1.1.73 // the wire format of the name server inside
+	github.com/miekg/dns v1.1.73 // the wire format of the name server inside, and of those outside that are asked
 	github.com/open-policy-agent/opa v1.22.2 // Rego
 	github.com/prometheus/client_golang v1.24.1 // metrics, in the formats that Prometheus reads
 	github.com/rs/zerolog v1.35.1 // encodes records, and logs of the proxy itself

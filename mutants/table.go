@@ -10,6 +10,7 @@ const (
 // mutants are the guards of what docs/threats.md lists, in its order.
 var mutants = slices.Concat(
 	names,
+	reaching,
 	authority,
 	framing,
 	deciding,
