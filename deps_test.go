@@ -68,7 +68,7 @@ func TestImports(t *testing.T) {
 		"credentials/file": {"credentials"},
 		"policy":           {"dest", "sandbox"},
 		"policy/rego":      {"policy", "policies"},
-		"proxy":            {"audit", "credentials", "dest", "policy", "proxy/canon", "proxy/h1", "proxy/leaf", "proxy/sniff", "proxy/socks", "sandbox"},
+		"proxy":            {"audit", "credentials", "dest", "policy", "proxy/canon", "proxy/h1", "proxy/leaf", "proxy/sniff", "proxy/socks", "proxy/ws", "sandbox"},
 		"proxy/canon":      {},
 		"proxy/h1":         {"dest"},
 		"proxy/leaf":       {"dest"},
@@ -76,6 +76,7 @@ func TestImports(t *testing.T) {
 		"proxy/socks":      {"dest"},
 		"proxy/dns":        {"dest"},
 		"proxy/resolve":    {}, // asks name servers, and knows nothing of who wants to know
+		"proxy/ws":         {},
 	}
 	free := []string{"cmd/sallyport", "bench", "mutants"}
 	foreign := map[string]string{ // what only some packages may know of

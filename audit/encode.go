@@ -307,6 +307,12 @@ func (c encoder) result(r *Result) {
 	c.str("error.message", r.Error)
 	c.int("bytes.client_in", r.BytesIn)
 	c.int("bytes.client_out", r.BytesOut)
+	if m := r.Messages; m != nil {
+		c.int("messages.client_in", m.In)
+		c.int("messages.client_out", m.Out)
+		c.int("websocket.close_code", int64(m.Close))
+		c.str("websocket.closed_by", m.By)
+	}
 	c.int("scrub.replacements", int64(r.Scrubbed))
 	c.int("http.request.resend_count", int64(r.Resends))
 	c.int("event.duration", int64(r.Took))

@@ -33,7 +33,8 @@ type Name string
 const (
 	RequestDecision Name = "egress.request.decision" // durable before any upstream byte
 	RequestComplete Name = "egress.request.complete"
-	RequestLost     Name = "egress.request.lost" // made at recovery: a decision whose end nobody saw
+	RequestProgress Name = "egress.request.progress" // what passed of what lasts until now
+	RequestLost     Name = "egress.request.lost"     // made at recovery: a decision whose end nobody saw
 	TunnelDecision  Name = "egress.tunnel.decision"
 	TunnelOpen      Name = "egress.tunnel.open"
 	TunnelProgress  Name = "egress.tunnel.progress" // what passed until now
@@ -155,6 +156,14 @@ type Result struct {
 	ContentType   string
 	Flags         []string
 	UpstreamProto string
+	Messages      *Messages // of a WebSocket or gRPC; nil otherwise
+}
+
+// Messages counts those of one exchange.
+type Messages struct {
+	In, Out int64  // from the sandbox, to it
+	Close   int    // code of the close of a WebSocket; 0 when there was none
+	By      string // client, upstream, proxy
 }
 
 // Packet is one that was refused at the wall.

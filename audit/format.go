@@ -89,7 +89,7 @@ func verb(e Entry) (string, string) {
 		return "done", green
 	case TunnelOpen:
 		return "open", green
-	case TunnelProgress:
+	case TunnelProgress, RequestProgress:
 		return "passing", faint
 	case TunnelClose:
 		return "closed", faint

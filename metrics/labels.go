@@ -22,7 +22,7 @@ var (
 	reasons    = set("no_certificate wrong_certificate no_token wrong_token from_browser forbidden busy")
 	events     = func() map[string]bool {
 		out := map[string]bool{}
-		for _, n := range []audit.Name{audit.RequestDecision, audit.RequestComplete, audit.RequestLost, audit.TunnelDecision, audit.TunnelOpen, audit.TunnelProgress, audit.TunnelClose, audit.DNSQuery, audit.PacketRefused,
+		for _, n := range []audit.Name{audit.RequestDecision, audit.RequestComplete, audit.RequestProgress, audit.RequestLost, audit.TunnelDecision, audit.TunnelOpen, audit.TunnelProgress, audit.TunnelClose, audit.DNSQuery, audit.PacketRefused,
 			audit.DenySummary, audit.LifecycleStart, audit.LifecycleStop, audit.ControlChange, audit.ControlRefused, audit.ConfigLoaded, audit.ConfigRefused, audit.SandboxEnrolled, audit.EnrolRefused} {
 			out[string(n)] = true
 		}
@@ -33,7 +33,7 @@ var (
 // codes are those of refusals and outcomes, as docs/refusals.md has them.
 var codes = set(`
 	default_deny policy_error uncertain header_conflict rewrite_again sealed paused revoked binding_changed binding_raw via_opaque context_too_large
-	request_too_large response_too_large upgrade_denied method_denied too_many_connections too_many_requests too_many_names rate_exceeded
+	request_too_large response_too_large upgrade_denied websocket_invalid method_denied too_many_connections too_many_requests too_many_names rate_exceeded
 	proxy_auth_required proxy_auth_wrong proxy_auth_limited too_many_strangers proxy_tls socks_version socks_command socks_invalid
 	address_denied address_unknown loop_detected too_many_failures too_much_to_inspect authority_mismatch authority_contradiction authority_invalid host_invalid host_missing
 	scheme_invalid sni_invalid not_a_proxy_request
@@ -43,7 +43,8 @@ var codes = set(`
 	credential_unknown credential_not_bound credential_ambiguous credential_unavailable
 	name_unresolved connect_failed connect_timeout tls_verify tls_failed upstream_timeout upstream_failed
 	upstream_malformed response_unreadable leaf audit_unavailable internal
-	canceled client_gone truncated reset idle life policy_changed protocol_denied panic`)
+	canceled client_gone truncated reset idle life policy_changed protocol_denied panic
+	websocket_violation message_too_large message_flood`)
 
 // Codes returns the codes that are labels of their own, sorted.
 func Codes() []string {

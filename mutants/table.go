@@ -13,6 +13,7 @@ var mutants = slices.Concat(
 	reaching,
 	authority,
 	framing,
+	sockets,
 	deciding,
 	around,
 	doors,

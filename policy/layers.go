@@ -53,7 +53,7 @@ func (ls *Layers) Decide(ctx context.Context, q *Question) *Decision {
 
 // unite makes one decision of those of all layers.
 func unite(ph Phase, all []*Decision) *Decision {
-	out := &Decision{Phase: ph, Allow: len(all) > 0, Opaque: len(all) > 0}
+	out := &Decision{Phase: ph, Allow: len(all) > 0, Opaque: len(all) > 0, WebSocket: len(all) > 0}
 	if len(all) == 0 {
 		out.Err = fmt.Errorf("no policy decides for this sandbox")
 		return out
@@ -62,7 +62,7 @@ func unite(ph Phase, all []*Decision) *Decision {
 	var names, digests []string
 	for _, d := range all {
 		names, digests = append(names, d.Policy), append(digests, d.Digest)
-		out.Allow, out.Opaque = out.Allow && d.Allow, out.Opaque && d.Opaque
+		out.Allow, out.Opaque, out.WebSocket = out.Allow && d.Allow, out.Opaque && d.Opaque, out.WebSocket && d.WebSocket
 		out.Deny = append(out.Deny, d.Deny...)
 		if d.Err != nil && out.Err == nil {
 			out.Err = fmt.Errorf("%s: %w", d.Policy, d.Err)
@@ -110,7 +110,7 @@ func unite(ph Phase, all []*Decision) *Decision {
 	slices.SortStableFunc(out.Deny, func(a, b Denial) int { return cmp.Compare(a.Code, b.Code) })
 	out.Policy, out.Digest, out.Input = strings.Join(names, "+"), strings.Join(digests, "+"), inputs(all)
 	if out.Err != nil {
-		out.Allow, out.Opaque = false, false
+		out.Allow, out.Opaque, out.WebSocket = false, false, false
 	}
 	return out
 }

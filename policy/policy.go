@@ -49,7 +49,7 @@ type Question struct {
 type Destination struct {
 	Addr     dest.Addr
 	Scheme   string // "http", "https", or "" when opaque
-	Protocol string // "http/1.1", "h2", "tls", "tcp"
+	Protocol string // "http/1.1", "h2", "websocket", "tls", "tcp"
 	Connect  string // authority of a CONNECT request, canonical; empty when there was none
 	SNI      string
 	Host     string // Host or :authority, canonical
@@ -81,11 +81,12 @@ type ResponseFacts struct {
 
 // A Decision is an answer. The zero Decision denies.
 type Decision struct {
-	Phase  Phase
-	Allow  bool
-	Opaque bool     // phase connect: bytes may pass unread
-	Deny   []Denial // one is enough
-	Err    error    // why there is no answer; then Allow is false
+	Phase     Phase
+	Allow     bool
+	Opaque    bool     // phase connect: bytes may pass unread
+	WebSocket bool     // phase egress: what is allowed may become a WebSocket
+	Deny      []Denial // one is enough
+	Err       error    // why there is no answer; then Allow is false
 
 	Respond     *Respond
 	Rewrite     *Rewrite

@@ -39,6 +39,7 @@ type dial struct {
 	mu     sync.Mutex
 	judged []audit.Judged
 	peer   netip.AddrPort
+	conn   net.Conn // that the request was given
 	tls    *audit.TLS
 	conns  int
 }
@@ -240,12 +241,13 @@ func (d *dial) gotConn(info httptrace.GotConnInfo) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.conns++
+	d.conn = info.Conn
 	if a, ok := info.Conn.RemoteAddr().(*net.TCPAddr); ok {
 		d.peer = addrPort(a)
 	}
 	c := info.Conn
 	if u, ok := c.(*upstreamConn); ok {
-		u.Begin()
+		u.Begin(d.x != nil && d.x.websocket)
 		c = u.inner
 	}
 	if tc, ok := c.(*tls.Conn); ok {

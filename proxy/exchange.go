@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptrace"
 	"runtime/debug"
@@ -33,9 +34,11 @@ type exchange struct {
 	host      string // Host or :authority, canonical
 	facts     *policy.RequestFacts
 	body      *requestBody
-	upgrade   bool
-	via       []string // other sallyports that the request came through
-	inspected int64    // bytes of memory that it is charged
+	switches  bool               // it asks to switch protocols
+	websocket bool               // to a WebSocket, as it must
+	peer      io.ReadWriteCloser // that the upstream switched to; nil until then
+	via       []string           // other sallyports that the request came through
+	inspected int64              // bytes of memory that it is charged
 
 	id       string // of the decision record
 	decision *policy.Decision
@@ -202,7 +205,7 @@ func (x *exchange) ask() error {
 			return refuse(http.StatusForbidden, "rewrite_again", "the policy rewrites what it has rewritten")
 		}
 	}
-	would, ref := x.ward.verdict(x.decision)
+	would, ref := x.verdict(x.ward, x.decision)
 	if ref != nil {
 		return ref
 	}
@@ -229,7 +232,7 @@ func (x *exchange) again(w *ward) *Refusal {
 		return refuse(http.StatusForbidden, "binding_changed", "this name leads elsewhere now")
 	}
 	d := w.policy.Decide(x.gate.ctx, &q)
-	if _, ref := w.verdict(d); ref != nil {
+	if _, ref := x.verdict(w, d); ref != nil {
 		return ref
 	}
 	if d.Respond != nil || d.Rewrite != nil && (x.decision.Rewrite == nil || *d.Rewrite != *x.decision.Rewrite) {
@@ -294,6 +297,9 @@ func (x *exchange) send() error {
 	out := x.outgoing(ctx)
 	if x.body != nil && x.r.ProtoMajor == 1 {
 		_ = x.rc.EnableFullDuplex()
+	}
+	if x.websocket {
+		return x.switchTo(out)
 	}
 	x.srv.forward.ServeHTTP(x.w, out)
 	if x.w.broken != nil {

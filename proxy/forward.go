@@ -123,7 +123,8 @@ func (x *exchange) roundTrip(req *http.Request) *http.Response {
 	}
 	resp, err := x.gate.pools.Load().of(x).RoundTrip(req)
 	x.w.noMoreHints()
-	if err == nil && (resp.StatusCode < 200 || resp.StatusCode > 599) {
+	switching := err == nil && x.websocket && resp.StatusCode == http.StatusSwitchingProtocols
+	if err == nil && !switching && (resp.StatusCode < 200 || resp.StatusCode > 599) {
 		_ = resp.Body.Close()
 		err = refuse(http.StatusBadGateway, "upstream_malformed", "the destination's answer has a status that means nothing here").operator("status %d", resp.StatusCode)
 	}
@@ -139,6 +140,12 @@ func (x *exchange) roundTrip(req *http.Request) *http.Response {
 		return x.answer(refusalOf(err))
 	}
 	x.result.Source, x.result.UpstreamProto = "upstream", resp.Proto
+	if switching {
+		if ref := x.switched(resp, req.Header); ref != nil {
+			_ = resp.Body.Close()
+			return x.answer(ref)
+		}
+	}
 	x.w.from = &arrival{ReadCloser: resp.Body, left: resp.ContentLength}
 	if resp.Body != http.NoBody {
 		resp.Body = x.w.from

@@ -41,12 +41,11 @@ func (x *exchange) front() error {
 		return ref
 	}
 	x.via = others
-	if err := canon.StripRequest(r.Header); err != nil {
+	if err := x.upgrade(); err != nil {
 		return err
 	}
-	x.upgrade = r.Header.Get("Upgrade") != ""
-	if x.upgrade {
-		return refuse(http.StatusNotImplemented, "upgrade_denied", "switching protocols is not carried").closing()
+	if err := canon.StripRequest(r.Header); err != nil {
+		return err
 	}
 	return x.takeBody()
 }

@@ -115,6 +115,9 @@ func (p *pools) dialTLS(base *tls.Config) func(context.Context, string, string) 
 		if cfg.ServerName == "" {
 			cfg.ServerName = a.Host().String()
 		}
+		if x := dialFrom(ctx).x; x.websocket {
+			cfg.NextProtos = []string{"http/1.1"}
+		}
 		tc, err := dialFrom(ctx).handshake(ctx, c, cfg)
 		if err != nil {
 			return nil, err

@@ -151,6 +151,10 @@ func (x *exchange) use(name string) audit.CredentialUse {
 // refuse answers a refusal and records it: in the decision if there is none
 // yet, in its outcome otherwise.
 func (x *exchange) refuse(ref *Refusal) {
+	if x.switches && !ref.Close {
+		closing := *ref
+		ref = closing.closing()
+	}
 	x.refused(ref)
 	if ref.Close && x.body != nil {
 		_ = x.rc.SetReadDeadline(time.Now().Add(time.Second))
@@ -192,6 +196,11 @@ func (x *exchange) clientGone(err error) {
 	}
 }
 
+// named is as much of a request as is said of it after its decision.
+func (x *exchange) named() *audit.Request {
+	return &audit.Request{Method: x.r.Method, Scheme: x.scheme, Host: x.target.Host().String(), Port: x.target.Port(), Path: x.facts.PathRaw, Size: -1}
+}
+
 // complete records the outcome of what was recorded as allowed.
 func (x *exchange) complete() {
 	if x.recorded || x.id == "" {
@@ -202,7 +211,7 @@ func (x *exchange) complete() {
 	ev := x.ward.of(x.gate.event(audit.RequestComplete))
 	ev.Of, ev.Sandbox.Labels = x.id, nil
 	ev.Connection.ID = x.flow.id
-	ev.Request = &audit.Request{Method: x.r.Method, Scheme: x.scheme, Host: x.target.Host().String(), Port: x.target.Port(), Path: x.facts.PathRaw, Size: -1}
+	ev.Request = x.named()
 	if x.dial != nil {
 		ev.Server = x.dial.server(bindingName(x.binding, x.target))
 		ev.Server.Via = x.viaName()

@@ -15,6 +15,8 @@ import (
 func (x *exchange) question() *policy.Question {
 	protocol := "http/1.1"
 	switch {
+	case x.websocket:
+		protocol = "websocket"
 	case x.r.ProtoMajor == 2:
 		protocol = "h2"
 	case x.r.ProtoMinor == 0:

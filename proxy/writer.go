@@ -85,6 +85,9 @@ func (w *responseWriter) WriteHeader(code int) {
 	if w.x.id != "" {
 		h.Set("Sallyport-Decision", w.x.id)
 	}
+	if w.x.switches { // the server does not know that nothing more is read
+		h.Set("Connection", "close")
+	}
 	w.ResponseWriter.WriteHeader(code)
 	w.mu.Unlock()
 	if w.from != nil && w.from.left < 0 {

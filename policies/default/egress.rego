@@ -16,6 +16,8 @@ allow if {
 # A name that stands for a service over HTTP.
 allow if grants.web(data.run.web[input.destination.host])
 
+websocket if allow
+
 credentials contains c.name if {
 	some c in data.run.credentials[input.destination.host]
 	c.port == input.destination.port

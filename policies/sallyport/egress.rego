@@ -6,8 +6,13 @@ default allow := false
 
 allow if data.egress.allow
 
+default websocket := false
+
+websocket if data.egress.websocket
+
 decision := {
 	"allow": allow,
+	"websocket": websocket,
 	"deny": {x | some x in data.egress.deny},
 	"respond": {x | x := data.egress.respond},
 	"rewrite": {x | x := data.egress.rewrite},

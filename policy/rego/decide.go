@@ -33,7 +33,7 @@ func (p *Policy) Decide(ctx context.Context, q *policy.Question) (d *policy.Deci
 		}
 		d.Phase, d.Policy, d.Digest, d.Took = q.Phase, p.name, p.digest, time.Since(start)
 		if d.Err != nil {
-			d.Allow, d.Opaque = false, false
+			d.Allow, d.Opaque, d.WebSocket = false, false, false
 		}
 	}()
 	x := p.phases[q.Phase]

@@ -37,16 +37,12 @@ func decode(t *ast.Term, d *policy.Decision) error {
 
 func decodeVerb(verb string, v *ast.Term, d *policy.Decision) error {
 	switch verb {
-	case "allow", "opaque":
+	case "allow", "opaque", "websocket":
 		b, ok := v.Value.(ast.Boolean)
 		if !ok {
 			return errShape
 		}
-		if verb == "allow" {
-			d.Allow = bool(b)
-		} else {
-			d.Opaque = bool(b)
-		}
+		*map[string]*bool{"allow": &d.Allow, "opaque": &d.Opaque, "websocket": &d.WebSocket}[verb] = bool(b)
 		return nil
 	}
 	set, ok := v.Value.(ast.Set)

@@ -16,7 +16,8 @@ import (
 
 // untouchable are the fields that frame, route or authenticate a message on its
 // way through proxies: no policy sets or removes them.
-var untouchable = []string{"Host", "Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "Te", "Trailer", "Upgrade", "Expect", "Content-Encoding", "Sallyport-Decision"}
+var untouchable = []string{"Host", "Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "Te", "Trailer", "Upgrade", "Expect", "Content-Encoding", "Sallyport-Decision",
+	"Sec-Websocket-Key", "Sec-Websocket-Accept", "Sec-Websocket-Version", "Sec-Websocket-Extensions"}
 
 // editable returns a field's canonical name, or why policy may not touch it.
 func editable(name, value string) (string, error) {

@@ -29,7 +29,7 @@ var (
 	audits  = shape{kind: "set", keys: []string{"level", "tags"}}
 
 	verbs = map[policy.Phase]map[string]shape{
-		policy.Request: {"allow": flag, "deny": denials, "respond": {kind: "object", keys: []string{"status", "headers", "body"}},
+		policy.Request: {"allow": flag, "websocket": flag, "deny": denials, "respond": {kind: "object", keys: []string{"status", "headers", "body"}},
 			"rewrite": {kind: "object", keys: []string{"scheme", "host", "path"}}, "credentials": {kind: "set", short: "name", keys: []string{"name", "params"}},
 			"set_headers": header, "remove_headers": words, "limits": limits, "reasons": words, "audit": audits, "requires_props": words},
 		policy.Connect:  {"allow": flag, "opaque": flag, "deny": denials, "limits": limits, "reasons": words, "audit": audits},

@@ -255,7 +255,7 @@ func TestUpstream(t *testing.T) {
 			_ = a.Close()
 		}()
 		u := NewUpstream(b)
-		u.Begin()
+		u.Begin(false)
 		got, err := io.ReadAll(u)
 		if c.ok && (string(got) != c.send || err != nil) || !c.ok && err == nil {
 			t.Errorf("%.60q: %q %v (%s)", c.send, got, err, c.remark)

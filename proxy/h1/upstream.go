@@ -24,9 +24,10 @@ type Upstream struct {
 	err  error
 	seen int // informational answers
 
-	mu     sync.Mutex
-	expect bool // a head comes next
-	idle   bool // nothing was asked
+	mu       sync.Mutex
+	expect   bool // a head comes next
+	idle     bool // nothing was asked
+	switches bool // another protocol was asked for
 }
 
 // NewUpstream puts the check before a connection.
@@ -35,10 +36,11 @@ func NewUpstream(c net.Conn) *Upstream { return &Upstream{Conn: c, idle: true} }
 // NetConn returns the connection below.
 func (u *Upstream) NetConn() net.Conn { return u.Conn }
 
-// Begin says that a request is about to be sent.
-func (u *Upstream) Begin() {
+// Begin says that a request is about to be sent, and whether it asks to switch
+// protocols. What comes behind an answer that does is passed on as it is.
+func (u *Upstream) Begin(switches bool) {
 	u.mu.Lock()
-	u.idle, u.expect = false, true
+	u.idle, u.expect, u.switches = false, true, switches
 	u.mu.Unlock()
 }
 
@@ -127,10 +129,13 @@ func (u *Upstream) heads() *Error {
 		if err != nil {
 			return err
 		}
-		if status == http.StatusSwitchingProtocols {
+		u.mu.Lock()
+		agreed := u.switches && status == http.StatusSwitchingProtocols
+		u.mu.Unlock()
+		if status == http.StatusSwitchingProtocols && !agreed {
 			return malformed("it switches protocols, and nobody asked for that")
 		}
-		if status >= 200 {
+		if status >= 200 || agreed {
 			u.out, u.buf, u.seen = append(u.out, u.buf...), nil, 0
 			u.mu.Lock()
 			u.expect = false
