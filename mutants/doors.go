@@ -37,7 +37,7 @@ var doors = []mutant{
 	{[]int{103, 237}, "proxy/dial.go", "reached = v.Embedded", "_ = v", "proxy", "TestOwnAddressesAreShut"},
 	{[]int{104}, "proxy/pools.go", "Proxy:                  nil,", "Proxy:                  http.ProxyFromEnvironment,", e2e, "TestNoProxyBeforeUs"},
 	{[]int{106}, "proxy/failures.go", "if f.left < 1 {", "if f.left < -1e9 {", "proxy", "TestFailuresAreBounded"},
-	{[]int{106}, "proxy/exchange.go", "would, ref := x.ward.verdict(x.decision)", "_, _ = x.srv.resolve(x.r.Context(), x.final.Host(), x.binding)\n\twould, ref := x.ward.verdict(x.decision)", "proxy", "TestErrorsAreUniform"},
+	{[]int{106}, "proxy/exchange.go", "would, ref := x.verdict(x.ward, x.decision)", "_, _ = x.srv.resolve(x.r.Context(), x.final.Host(), x.binding)\n\twould, ref := x.verdict(x.ward, x.decision)", "proxy", "TestErrorsAreUniform"},
 	{[]int{216}, "admin/remote.go", "case len(now.Tokens) > 0 && !now.knows(digest):", "case len(now.Tokens) > 99 && !now.knows(digest):", e2e, "TestCommandsOverTCP"},
 	{[]int{216}, "admin/remote.go", "case now.Clients != nil && now.certified(certs) != nil:", "case now.Clients != nil && now.certified(certs) != nil && false:", e2e, "TestCommandsOverTCP"},
 	{[]int{216}, "admin/remote.go", "KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}", "KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}", e2e, "TestCommandsOverTCP"},

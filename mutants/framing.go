@@ -24,6 +24,6 @@ var framing = []mutant{
 	{[]int{73}, "proxy/h1/upstream.go", "if te && cl != nil {", "if false {", "proxy", "TestHostileOrigin"},
 	{[]int{73}, "proxy/h1/upstream.go", "if te && line[7] == '0' {", "if false {", "proxy", "TestHostileOrigin"},
 	{[]int{74}, "proxy/h1/upstream.go", "if u.seen++; u.seen > maxInformational {", "if false {", h1Pkg, "TestUpstream"},
-	{[]int{74}, "proxy/h1/upstream.go", "if status == http.StatusSwitchingProtocols {", "if false {", h1Pkg, "TestUpstream"},
+	{[]int{74}, "proxy/h1/upstream.go", "if status == http.StatusSwitchingProtocols && !agreed {", "if false {", h1Pkg, "TestUpstream"},
 	{[]int{32, 75}, "proxy/front.go", "case !f.name.IsZero() && a.Host() != f.name:", "case false:", e2e, "TestPipelined"},
 }
