@@ -44,8 +44,8 @@ def get(s, host, port):
     return s.makefile("rb").read().decode()
 `
 
-// served is a repository that git reads over HTTP, and a page for all else.
-func served(t *testing.T) http.Handler {
+// behindSocks is a repository that git reads over HTTP, and a page for all else.
+func behindSocks(t *testing.T) http.Handler {
 	t.Helper()
 	dir := t.TempDir()
 	for _, args := range [][]string{{"init", "-q", "work"}, {"-C", "work", "-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-q", "--allow-empty", "-m", "first of all"},
@@ -68,7 +68,7 @@ func TestSocksInside(t *testing.T) {
 	tool(t, "curl", "curl")
 	tool(t, "git", "git")
 	tool(t, "dig", "bind9-dnsutils")
-	each(t, origin.Options{Handler: served(t)}, func(t *testing.T, p *place) {
+	each(t, origin.Options{Handler: behindSocks(t)}, func(t *testing.T, p *place) {
 		https, http := p.https("api.example.com", "/x"), p.http("api.example.com", "/x")
 		allow := []string{"--allow", p.at("api.example.com"), "--allow", fmt.Sprintf("api.example.com:%d", p.origin.PlainPort)}
 		for what, c := range map[string]struct{ script, want string }{
