@@ -47,9 +47,13 @@ func packages(t *testing.T) (out []pkg) {
 }
 
 // Who may import whom: the domain knows nothing of technologies, siblings know
-// nothing of each other, and only the binary knows everything.
+// nothing of each other, only what is below cmd knows a configuration, and only the
+// binary knows everything.
 func TestImports(t *testing.T) {
 	may := map[string][]string{
+		"cmd/sidecar":      {"admin", "audit", "cmd/terms", "cmd/words", "config", "confine", "credentials", "dest", "metrics", "policies", "policy", "policy/rego", "proxy", "proxy/dns", "proxy/leaf", "sandbox", "sandbox/netns"},
+		"cmd/terms":        {"admin", "config", "credentials", "credentials/env", "credentials/file", "dest", "proxy", "sandbox"},
+		"cmd/words":        {},
 		"dest":             {},
 		"docs/gateway":     {}, // an example for operators: nothing of ours is needed
 		"audit":            {},
@@ -88,7 +92,6 @@ func TestImports(t *testing.T) {
 		"github.com/miekg/dns":             "proxy/dns proxy/resolve",
 		"github.com/spf13/cobra":           "cmd/sallyport",
 		"github.com/prometheus":            "metrics",
-		"sallyport/cmd":                    "nobody",
 	}
 	for _, p := range packages(t) {
 		if slices.Contains(free, p.ImportPath) || p.ImportPath == "" {
@@ -102,6 +105,11 @@ func TestImports(t *testing.T) {
 		for _, i := range p.Imports {
 			if ours, ok := strings.CutPrefix(i, "sallyport/"); ok && !slices.Contains(allowed, ours) {
 				t.Errorf("%s imports %s", p.ImportPath, ours)
+			}
+			for _, own := range []string{"cmd", "config"} {
+				if (i == "sallyport/"+own || strings.HasPrefix(i, "sallyport/"+own+"/")) && !strings.HasPrefix(p.ImportPath, "cmd/") {
+					t.Errorf("%s imports %s, which is for cmd alone", p.ImportPath, i)
+				}
 			}
 			for f, owner := range foreign {
 				if strings.HasPrefix(i, f) && !slices.Contains(strings.Fields(owner), p.ImportPath) {

@@ -28,10 +28,10 @@ var authority = []mutant{
 	{[]int{203}, "proxy/leaf/replace.go", "if !os.SameFile(st, key) {", "if st != nil && key != nil {", "proxy/leaf", "TestKilledRotation"},
 	{[]int{203}, "proxy/leaf/replace.go", "if err := syncDir(dir); err != nil {", "if dir == \"\" {", "proxy/leaf", "TestRotationOrder"},
 	{[]int{203}, "proxy/leaf/replace.go", "err = f.Sync()", "_ = f.Sync", "proxy/leaf", "TestRotationOrder"},
-	{[]int{164}, "cmd/sallyport/authority.go", "\"ca.rotate\", what); err != nil {", "\"ca.rotate\", what); err != nil && false {", e2e, "TestRotationIsRecorded"},
+	{[]int{164}, "cmd/sidecar/authority.go", "\"ca.rotate\", what); err != nil {", "\"ca.rotate\", what); err != nil && false {", e2e, "TestRotationIsRecorded"},
 	{[]int{204}, "proxy/leaf/authority.go", "if e.cross.NotAfter.Before(end) {", "if false {", "proxy/leaf", "TestRotations"},
 	{[]int{204}, "proxy/leaf/authority.go", "if lasts {", "if lasts || o.Size > 0 {", "proxy/leaf", "TestOverlapIsNarrow"},
 	{[]int{204}, "proxy/leaf/successor.go", "MaxPathLen: maxElders - 1,", "MaxPathLen: -1,", "proxy/leaf", "TestOverlapIsNarrow"},
 	{[]int{52}, "proxy/carry.go", "case d.Granted():\n\t\t\tf.tunnel(w, q, d, c)", "case true:\n\t\t\tf.tunnel(w, q, d, c)", e2e, "TestRawTCP"},
-	{[]int{53}, "cmd/sallyport/run.go", "if !pool.AppendCertsFromPEM(b) {", "if !pool.AppendCertsFromPEM(b) && false {", e2e, "TestWrongFlags"},
+	{[]int{53}, "cmd/terms/network.go", "if !pool.AppendCertsFromPEM(b) {", "if !pool.AppendCertsFromPEM(b) && false {", e2e, "TestWrongFlags"},
 }

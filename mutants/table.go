@@ -3,8 +3,9 @@ package main
 import "slices"
 
 const (
-	e2e   = "cmd/sallyport"
-	h1Pkg = "proxy/h1"
+	e2e        = "cmd/sallyport"
+	sidecarPkg = "cmd/sidecar"
+	h1Pkg      = "proxy/h1"
 )
 
 // mutants are the guards of what docs/threats.md lists, in its order.

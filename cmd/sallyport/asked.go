@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport/admin"
+	"sallyport/cmd/terms"
 	"sallyport/sandbox"
 )
 
@@ -37,23 +38,23 @@ func (a *asked) create(way sandbox.Way) (c admin.Create, err error) {
 	if c.Props, err = parseProps(a.prop); err != nil {
 		return c, err
 	}
-	p, err := parseLimits(a.limit)
+	p, err := terms.ParseLimits(a.limit)
 	if err != nil {
 		return c, err
 	}
-	l, _, err := patchedLimits(sandbox.Limits{}, p)
+	l, _, err := terms.PatchedLimits(sandbox.Limits{}, p)
 	if err != nil {
 		return c, err
 	}
 	c.Limits = admin.Limits(l)
 	var bound []sandbox.Binding
 	for _, s := range a.bind {
-		b, _, err := parseBindFlag(s)
+		b, _, err := terms.ParseBindFlag(s)
 		if err != nil {
 			return c, err
 		}
 		bound = append(bound, b)
 	}
-	c.Bindings, err = saidBindings(bound)
+	c.Bindings, err = terms.SaidBindings(bound)
 	return c, err
 }

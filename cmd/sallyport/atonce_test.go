@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sallyport/admin"
+	"sallyport/cmd/sidecar"
 	"sallyport/origin"
 )
 
@@ -31,7 +32,7 @@ func TestCommandsAtOnce(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- serveSidecar(ctx, v.config) }()
+	go func() { done <- sidecar.Serve(ctx, v.config) }()
 	v.until("it is not ready", func(d, _ string, ready bool) bool { return ready && d != "" })
 	if _, err := v.client.Create(t.Context(), admin.Create{Name: "stays", Way: "join"}); err != nil {
 		t.Fatal(err)

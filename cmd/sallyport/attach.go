@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sallyport/admin"
+	"sallyport/cmd/sidecar"
 	"sallyport/sandbox"
 	"sallyport/sandbox/netns"
 )
@@ -135,7 +136,7 @@ func (f *attachFlags) run(ctx context.Context, socket string, out, stderr io.Wri
 		h.socket, h.token = made.Ticket.Socket, made.Ticket.Token
 		undo = func() error { return client.Remove(context.WithoutCancel(ctx), made.Sandbox.ID) }
 	} else {
-		h.socket = filepath.Join(f.enrol, enrolSocket)
+		h.socket = filepath.Join(f.enrol, sidecar.EnrolSocket)
 	}
 	name, err := f.seal(ctx, ns, h)
 	if err != nil {
@@ -165,7 +166,7 @@ func (f *attachFlags) seal(ctx context.Context, ns *os.File, h *holder) (name st
 	if err != nil {
 		return "", err
 	}
-	var made enrolled
+	var made sidecar.Enrolled
 	if f.enrol != "" {
 		made, err = (&joinFlags{enrol: f.enrol, wait: max(f.wait, again)}).await(ctx, h)
 	} else {

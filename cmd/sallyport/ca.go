@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport/admin"
+	"sallyport/cmd/sidecar"
 	"sallyport/config"
 	"sallyport/confine"
 	"sallyport/proxy/leaf"
@@ -31,7 +32,7 @@ func caCommand() *cobra.Command {
 }
 
 func daysFlag(cmd *cobra.Command) *int {
-	return cmd.Flags().Int("days", caDays, "let the CA be good for `N` days")
+	return cmd.Flags().Int("days", sidecar.CADays, "let the CA be good for `N` days")
 }
 
 func caInitCommand() *cobra.Command {
@@ -56,7 +57,7 @@ belongs to whoever owns the directory, or to the user that --user names.`,
 		if err := stateFor(*user, *state); err != nil {
 			return err
 		}
-		i, err := leaf.Init(*state, caOptions(*days))
+		i, err := leaf.Init(*state, sidecar.CAOptions(*days))
 		if errors.Is(err, leaf.ErrExists) {
 			return fmt.Errorf("%w; export it, or replace it with 'sallyport ca rotate' while serve runs", err)
 		}
@@ -83,7 +84,7 @@ func stateFor(user, dir string) error {
 	if uid := os.Geteuid(); uid != 0 && uid != as.UID {
 		return fmt.Errorf("--user %s: only root can make it for another user; this is user %d", user, uid)
 	}
-	return prepareDirectory("--state", dir, 0o700, as, nil)
+	return sidecar.PrepareDirectory("--state", dir, 0o700, as, nil)
 }
 
 func caExportCommand(client func() *admin.Client) *cobra.Command {
@@ -162,7 +163,7 @@ func printPEM(w io.Writer, text string, older []admin.OlderCA) error {
 }
 
 func printCA(w io.Writer, c *x509.Certificate, older []admin.OlderCA) {
-	fmt.Fprintf(w, "subject  %s\nfrom     %s\nuntil    %s\nsha256   %s\n", c.Subject, zulu(c.NotBefore), zulu(c.NotAfter), fingerprint(c))
+	fmt.Fprintf(w, "subject  %s\nfrom     %s\nuntil    %s\nsha256   %s\n", c.Subject, zulu(c.NotBefore), zulu(c.NotAfter), sidecar.Fingerprint(c))
 	for _, o := range older {
 		fmt.Fprintf(w, "older    sha256 %s, leads here until %s\n", o.SHA256, zulu(o.Until))
 	}

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/cmd/sidecar"
 	"sallyport/origin"
 	"sallyport/proxy/leaf"
 )
@@ -160,7 +161,7 @@ func sum(t *testing.T, text string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fingerprint(c)
+	return sidecar.Fingerprint(c)
 }
 
 // said is the status and the answer of the control socket.
@@ -202,7 +203,7 @@ func TestCAInit(t *testing.T) {
 		}
 		made := p.exec("ca", "init", "--state", dir, "--days", "90")
 		text, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
-		if err != nil || made.code != 0 || !strings.Contains(made.stdout, "sha256   "+sum(t, string(text))) || !strings.Contains(made.stdout, "file     "+dir+"/ca.pem") || !strings.Contains(made.stdout, time.Now().UTC().Add(90*day).Format("until    2006-01-02")) {
+		if err != nil || made.code != 0 || !strings.Contains(made.stdout, "sha256   "+sum(t, string(text))) || !strings.Contains(made.stdout, "file     "+dir+"/ca.pem") || !strings.Contains(made.stdout, time.Now().UTC().Add(90*24*time.Hour).Format("until    2006-01-02")) {
 			t.Fatalf("%v %+v", err, made)
 		}
 		if again := p.exec("ca", "init", "--state", dir); again.code == 0 || !strings.Contains(again.stderr, "there is a CA already in "+dir+"; export it, or replace it with 'sallyport ca rotate'") {

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"sallyport/cmd/terms"
 )
 
 // unproxied is what a client does not ask a proxy for.
@@ -66,7 +68,7 @@ func caEnv(proxy, token, at, bundle string) (lines []string, err error) {
 		}
 		u.Path = ""
 		if token != "" {
-			text, err := readSecret(token, func(p string) string { return p }, func(string) {})
+			text, err := terms.ReadSecret(token, func(p string) string { return p }, func(string) {})
 			if err != nil {
 				return nil, fmt.Errorf("--token: %w", err)
 			}

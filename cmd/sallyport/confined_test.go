@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sallyport/admin"
-	"sallyport/confine"
 	"sallyport/origin"
 )
 
@@ -198,73 +197,6 @@ func TestReloadOutsideNeedsARestart(t *testing.T) {
 		})
 		s.stop()
 	})
-}
-
-// Root makes the directories of the user that serve becomes, and gives away what is
-// empty; what somebody may have put a link into stays whose it is: hostile 212.
-func TestDirectoriesChangeHandsOnce(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("only root gives directories away")
-	}
-	base := t.TempDir()
-	as := &confine.Account{UID: 23456, GID: 23456}
-	at := func(name string) string { return filepath.Join(base, name) }
-	for _, d := range []string{"empty", "full", "sockets/enrol", "shared", "users", "mixed"} {
-		if err := os.MkdirAll(at(d), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, f := range []string{"full/ca.key", "mixed/file", "users/link"} {
-		if err := os.WriteFile(at(f), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Chmod(at("shared"), 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chown(at("users"), 34567, 34567); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(at("full"), at("link")); err != nil {
-		t.Fatal(err)
-	}
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = unix.Close(fd) }()
-	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: at("sockets/control.sock")}); err != nil {
-		t.Fatal(err)
-	}
-	for name, c := range map[string]struct {
-		expected func(fs.DirEntry) bool
-		owner    int
-		want     string
-	}{
-		"new/below": {nil, 23456, ""},
-		"empty":     {nil, 23456, ""},
-		"full":      {nil, 0, "is root's and not empty, and serve is to run as user 23456: chown -R 23456:23456 " + at("full")},
-		"link":      {nil, 0, "is root's and not empty"},
-		"sockets":   {ofSockets, 23456, ""},
-		"mixed":     {ofSockets, 0, "is root's and not empty"},
-		"shared":    {nil, 0, ""},
-		"users":     {nil, 34567, "may not write the directory " + at("users") + ", which is another user's: chown -R 23456:23456 " + at("users")},
-	} {
-		err := prepareDirectory("state", at(name), 0o700, as, c.expected)
-		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v", name, err)
-		}
-		st, err := os.Stat(at(name))
-		if err != nil || owner(st) != c.owner {
-			t.Errorf("%s is user %d's, %v", name, owner(st), err)
-		}
-	}
-	if st, err := os.Stat(at("new")); err != nil || owner(st) != 0 || st.Mode().Perm() != 0o755 {
-		t.Errorf("what is above is %v, %v", st.Mode(), err)
-	}
-	if st, err := os.Stat(at("users/link")); err != nil || owner(st) != 0 {
-		t.Errorf("a file of somebody else is user %d's, %v", owner(st), err)
-	}
 }
 
 // What cannot be confined is said where it stands, before anything starts.

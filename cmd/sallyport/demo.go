@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport/audit"
+	"sallyport/cmd/terms"
 	"sallyport/dest"
 	"sallyport/origin"
 	"sallyport/sandbox"
@@ -122,11 +123,11 @@ func (d *demo) options() (*runOptions, error) {
 		}
 		o.resolve[a.Host()] = netip.MustParseAddr("127.0.0.1")
 	}
-	c, err := parseCredential("demo=env:" + demoVariable + "@https://" + d.api)
+	c, err := terms.ParseCredential("demo=env:" + demoVariable + "@https://" + d.api)
 	if err != nil {
 		return nil, err
 	}
-	o.credentials, o.secretVars = append(o.credentials, c.Binding), append(o.secretVars, c.variable)
+	o.credentials, o.secretVars = append(o.credentials, c.Binding), append(o.secretVars, c.Variable)
 	return o, nil
 }
 

@@ -6,8 +6,7 @@ import (
 	"time"
 
 	"sallyport/admin"
-	"sallyport/dest"
-	"sallyport/sandbox"
+	"sallyport/cmd/terms"
 	"sallyport/sandbox/netns"
 )
 
@@ -94,18 +93,6 @@ func (o *runOptions) create() admin.Create {
 	if c.Name == "" {
 		c.Name = fmt.Sprintf("run-%s", time.Now().UTC().Format("20060102T150405.000000"))
 	}
-	c.Bindings, _ = saidBindings(o.grants.bind) // which were looked at when they were read
+	c.Bindings, _ = terms.SaidBindings(o.grants.Bind) // which were looked at when they were read
 	return c
-}
-
-// bindingText is a binding as --bind has it.
-func bindingText(b sandbox.Binding) (name, target string) {
-	name, target = b.Host.String(), b.Target.String()
-	if b.Port != 0 {
-		name = dest.NewAddr(b.Host, b.Port).String()
-	}
-	if b.TargetScheme != "" {
-		target = b.TargetScheme + "://" + b.Target.Authority(b.TargetScheme) + b.PathPrefix
-	}
-	return name, target
 }

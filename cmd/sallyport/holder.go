@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sallyport/cmd/sidecar"
 	"sallyport/sandbox/netns"
 )
 
@@ -32,9 +33,9 @@ var errNotTaken = errors.New("the sidecar does not take the sandbox")
 
 // enrol offers the sockets and waits until they are taken. The connection stays:
 // its end tells each side of the other's.
-func (h *holder) enrol(ctx context.Context) (enrolled, error) {
+func (h *holder) enrol(ctx context.Context) (sidecar.Enrolled, error) {
 	var d net.Dialer
-	var a enrolled
+	var a sidecar.Enrolled
 	c, err := d.DialContext(ctx, "unixpacket", h.socket)
 	if err != nil {
 		return a, fmt.Errorf("enrolling with the sidecar: %w", err)
@@ -49,8 +50,8 @@ func (h *holder) enrol(ctx context.Context) (enrolled, error) {
 	return a, nil
 }
 
-func (h *holder) offer(c *net.UnixConn) (a enrolled, err error) {
-	_ = c.SetDeadline(time.Now().Add(enrolWithin))
+func (h *holder) offer(c *net.UnixConn) (a sidecar.Enrolled, err error) {
+	_ = c.SetDeadline(time.Now().Add(sidecar.EnrolWithin))
 	if err := h.socks.Offer(c, h.token, !h.once); err != nil {
 		return a, fmt.Errorf("enrolling with the sidecar: %w", err)
 	}

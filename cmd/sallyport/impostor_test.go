@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sallyport/admin"
+	"sallyport/cmd/sidecar"
 	"sallyport/origin"
 	"sallyport/sandbox/netns"
 )
@@ -35,8 +36,8 @@ func enrolHeld(t *testing.T, dir string) *guest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.h = &holder{socket: filepath.Join(dir, enrolSocket), socks: socks}
-	if _, err := g.h.enrolWith(t.Context(), filepath.Join(dir, tokenFile)); err != nil {
+	g.h = &holder{socket: filepath.Join(dir, sidecar.EnrolSocket), socks: socks}
+	if _, err := g.h.enrolWith(t.Context(), filepath.Join(dir, sidecar.TokenFile)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = g.h.conn.Close(); socks.Close(); _ = g.ns.Close() })
@@ -72,14 +73,14 @@ func TestImpostors(t *testing.T) {
 	}
 	s := p.sidecar(t, "sandboxes:\n"+entry("victim", "enrol: {dir: "+at("victim")+"}")+entry("thief", "enrol: {dir: "+at("thief")+"}")+entry("vacant", "enrol: {dir: "+at("vacant")+"}")+
 		entry("told", fmt.Sprintf("explicit: {socket: %s, user: %d}", at("told.sock"), os.Getuid())))
-	spent, err := os.ReadFile(filepath.Join(at("victim"), tokenFile))
+	spent, err := os.ReadFile(filepath.Join(at("victim"), sidecar.TokenFile))
 	if err != nil {
 		t.Fatal(err)
 	}
 	victim, thief := enrolHeld(t, at("victim")), enrolHeld(t, at("thief"))
 	vacant := func() string {
 		t.Helper()
-		b, err := os.ReadFile(filepath.Join(at("vacant"), tokenFile))
+		b, err := os.ReadFile(filepath.Join(at("vacant"), sidecar.TokenFile))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -91,7 +92,7 @@ func TestImpostors(t *testing.T) {
 			t.Errorf("%v, want %q", err, why)
 		}
 	}
-	socketOf := func(name string) string { return filepath.Join(at(name), enrolSocket) }
+	socketOf := func(name string) string { return filepath.Join(at(name), sidecar.EnrolSocket) }
 	spare := bare(t)
 	defer spare.Close()
 	free, err := netns.Attach(spare)
@@ -181,7 +182,7 @@ except OSError as e: print("no way", e)`
 		_, _ = c.Write([]byte("PATCH /v1/sandboxes/thief HTTP/1.1\r\nHost: x\r\nContent-Length: 19\r\n\r\n{\"mode\":\"observe\"}\n"))
 		b := make([]byte, 1024)
 		n, _ := c.Read(b)
-		var a enrolled
+		var a sidecar.Enrolled
 		if err := json.Unmarshal(b[:n], &a); err != nil || !strings.Contains(a.Error, "not an offer") {
 			t.Errorf("%q", b[:n])
 		}
@@ -237,7 +238,7 @@ except OSError as e: print("no way", e)`
 	t.Run("259 the next token after the namespace has ended", func(t *testing.T) {
 		token := thief.h.token
 		_ = thief.h.conn.Close()
-		until(t, "a token for the next", func() bool { _, err := os.Stat(filepath.Join(at("thief"), tokenFile)); return err == nil })
+		until(t, "a token for the next", func() bool { _, err := os.Stat(filepath.Join(at("thief"), sidecar.TokenFile)); return err == nil })
 		refused(offers(t, socketOf("thief"), token, free), "the token is not the one")
 	})
 	// After all that each is still itself, and the vacant place is vacant.

@@ -14,6 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sallyport/cmd/sidecar"
+	"sallyport/cmd/words"
 	"sallyport/sandbox/netns"
 )
 
@@ -84,7 +86,7 @@ func (f *joinFlags) run(ctx context.Context, stderr io.Writer) error {
 		return fmt.Errorf("join: %w", err)
 	}
 	defer box.Close()
-	h := &holder{socket: filepath.Join(f.enrol, enrolSocket), socks: &box.Sockets, tell: tell}
+	h := &holder{socket: filepath.Join(f.enrol, sidecar.EnrolSocket), socks: &box.Sockets, tell: tell}
 	made, err := f.await(ctx, h)
 	if err != nil {
 		return err
@@ -121,17 +123,17 @@ func (f *joinFlags) environment(all []string) []string {
 }
 
 // await enrols as soon as there is a sidecar that expects it.
-func (f *joinFlags) await(ctx context.Context, h *holder) (enrolled, error) {
+func (f *joinFlags) await(ctx context.Context, h *holder) (sidecar.Enrolled, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.wait)
 	defer cancel()
 	for said := false; ; {
-		made, err := h.enrolWith(ctx, filepath.Join(f.enrol, tokenFile))
+		made, err := h.enrolWith(ctx, filepath.Join(f.enrol, sidecar.TokenFile))
 		if err == nil {
 			return made, nil
 		}
 		if !said {
 			said = true
-			h.tell(fmt.Sprintf("waiting for the sidecar (%s)", inWords(err.Error())))
+			h.tell(fmt.Sprintf("waiting for the sidecar (%s)", words.Plain(err.Error())))
 		}
 		select {
 		case <-ctx.Done():
@@ -142,13 +144,13 @@ func (f *joinFlags) await(ctx context.Context, h *holder) (enrolled, error) {
 }
 
 // enrolWith enrols with the token that is in a file now.
-func (h *holder) enrolWith(ctx context.Context, file string) (enrolled, error) {
+func (h *holder) enrolWith(ctx context.Context, file string) (sidecar.Enrolled, error) {
 	b, err := os.ReadFile(file)
 	switch {
 	case err == nil:
 		h.token = strings.TrimSpace(string(b))
 	case h.token == "" || !errors.Is(err, fs.ErrNotExist): // it was taken, and what came of it we were not told
-		return enrolled{}, err
+		return sidecar.Enrolled{}, err
 	}
 	return h.enrol(ctx)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sallyport/admin"
+	"sallyport/cmd/sidecar"
 	"sallyport/origin"
 )
 
@@ -47,7 +48,7 @@ func TestJoin(t *testing.T) {
 		if !strings.Contains(out, "CapEff: 0000000000000000 CapBnd: 0000000000000000 NoNewPrivs: 1 Seccomp: 2") || strings.Contains(out, "SALLYPORT_") || !strings.Contains(out, "SSL_CERT_FILE=/") || !strings.Contains(out, "Permission denied") {
 			t.Errorf("the workload: %s", out)
 		}
-		token := filepath.Join(dir, tokenFile)
+		token := filepath.Join(dir, sidecar.TokenFile)
 		if _, err := os.Stat(token); err == nil {
 			t.Error("there is a token while a container is enrolled")
 		}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sallyport/cmd/words"
 	"sallyport/sandbox/netns"
 )
 
@@ -76,7 +77,7 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 			return code
 		}
 	}
-	fmt.Fprintf(stderr, "sallyport: %s\n", inWords(err.Error()))
+	fmt.Fprintf(stderr, "sallyport: %s\n", words.Plain(err.Error()))
 	return code
 }
 
@@ -90,7 +91,7 @@ the code never sees, and recorded before it has an effect.`,
 		Example: `  sallyport demo
   sallyport run --allow example.com -- curl -sS https://example.com/
   sallyport run --policy ./policy --credential 'github=env:GITHUB_TOKEN@https://api.github.com' -- python3 agent.py`,
-		Version:       version(),
+		Version:       words.Version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -121,22 +122,4 @@ func group(cmd *cobra.Command) *cobra.Command {
 	}
 	cmd.SuggestionsMinimumDistance = 2
 	return cmd
-}
-
-// version is the module's, with the commit it was built from when that is known.
-func version() string {
-	v := "devel"
-	bi, ok := debug.ReadBuildInfo()
-	if !ok {
-		return v
-	}
-	if bi.Main.Version != "" && bi.Main.Version != "(devel)" {
-		v = bi.Main.Version
-	}
-	for _, s := range bi.Settings {
-		if s.Key == "vcs.revision" {
-			v += " (" + s.Value[:min(12, len(s.Value))] + ")"
-		}
-	}
-	return v
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/cmd/sidecar"
 	"sallyport/origin"
 	"sallyport/origin/world"
 	"sallyport/sandbox/netns"
@@ -29,13 +30,13 @@ func TestUnfinishedEnrolments(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer socks.Close()
-	token, err := os.ReadFile(filepath.Join(dir, tokenFile))
+	token, err := os.ReadFile(filepath.Join(dir, sidecar.TokenFile))
 	if err != nil {
 		t.Fatal(err)
 	}
 	offer := func(heard bool) {
 		t.Helper()
-		c, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: filepath.Join(dir, enrolSocket), Net: "unixpacket"})
+		c, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: filepath.Join(dir, sidecar.EnrolSocket), Net: "unixpacket"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +54,7 @@ func TestUnfinishedEnrolments(t *testing.T) {
 	}
 	offer(true)
 	offer(false) // the same may come again with what it has
-	until(t, "a token for the next", func() bool { _, err := os.Stat(filepath.Join(dir, tokenFile)); return err == nil })
+	until(t, "a token for the next", func() bool { _, err := os.Stat(filepath.Join(dir, sidecar.TokenFile)); return err == nil })
 	enrolHeld(t, dir)
 	s.stop()
 }

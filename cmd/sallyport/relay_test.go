@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport/cmd/sidecar"
 	"sallyport/origin"
 )
 
@@ -103,7 +104,7 @@ for path, kind, text in (("%s", socket.SOCK_STREAM, b"GET %s HTTP/1.1\r\nHost: a
     s = socket.socket(socket.AF_UNIX, kind); s.settimeout(10); s.connect(path)
     try: s.send(text); print("answered", s.recv(4096))
     except OSError: print("answered", b"")
-`, sock, p.http("api.example.com", "/echo"), p.origin.PlainPort, filepath.Join(dir, enrolSocket))
+`, sock, p.http("api.example.com", "/echo"), p.origin.PlainPort, filepath.Join(dir, sidecar.EnrolSocket))
 		return wrote("setpriv", "--reuid", uid, "--regid", uid, "--clear-groups", "/usr/bin/python3", "-c", script)
 	}
 	if out := as("23456"); strings.Count(out, "answered b''") != 0 || !strings.Contains(out, "t-7") || !strings.Contains(out, `"error"`) {

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sallyport/admin"
+	"sallyport/cmd/sidecar"
 	"sallyport/origin"
 )
 
@@ -204,7 +205,7 @@ func TestReloadUnderLoadInProcess(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- serveSidecar(ctx, v.config) }()
+	go func() { done <- sidecar.Serve(ctx, v.config) }()
 	v.underLoad(t, 4, 24, func() { _ = unix.Kill(os.Getpid(), unix.SIGHUP) }, func() {
 		cancel()
 		if err := <-done; err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sallyport/cmd/terms"
 	"sallyport/credentials"
 	"sallyport/dest"
 	"sallyport/sandbox"
@@ -21,7 +22,7 @@ import (
 
 // runOptions are the flags of run, parsed.
 type runOptions struct {
-	grants       grants
+	grants       terms.Grants
 	allowPrivate []netip.Prefix
 	policyDir    string
 	policyFS     fs.FS // instead of policyDir
@@ -145,7 +146,7 @@ func (f *runFlags) parse(argv []string) (*runOptions, error) {
 			err = fmt.Errorf("--allow %q: %w; expected HOST[:PORT] or *.HOST[:PORT]", s, err)
 		}
 		if add(err) {
-			o.grants.allow = append(o.grants.allow, p)
+			o.grants.Allow = append(o.grants.Allow, p)
 		}
 	}
 	for _, s := range f.tcp {
@@ -154,16 +155,16 @@ func (f *runFlags) parse(argv []string) (*runOptions, error) {
 			err = fmt.Errorf("--tcp %q: %w; expected HOST:PORT", s, err)
 		}
 		if add(err) {
-			o.grants.tcp = append(o.grants.tcp, a)
+			o.grants.TCP = append(o.grants.TCP, a)
 		}
 	}
 	for _, s := range f.bind {
-		b, key, err := parseBindFlag(s)
-		if err == nil && slices.ContainsFunc(o.grants.bind, func(x sandbox.Binding) bool { return x.Host == b.Host && x.Port == b.Port }) {
+		b, key, err := terms.ParseBindFlag(s)
+		if err == nil && slices.ContainsFunc(o.grants.Bind, func(x sandbox.Binding) bool { return x.Host == b.Host && x.Port == b.Port }) {
 			err = fmt.Errorf("--bind %q: the name is bound already", s)
 		}
 		if add(err) {
-			o.grants.bind = append(o.grants.bind, b)
+			o.grants.Bind = append(o.grants.Bind, b)
 			if key != "" { // not shown inside
 				path, err := filepath.Abs(key)
 				add(err)
@@ -172,12 +173,12 @@ func (f *runFlags) parse(argv []string) (*runOptions, error) {
 		}
 	}
 	for _, s := range f.allowPrivate {
-		if p, err := parsePrefix(s); add(err) {
+		if p, err := terms.ParsePrefix(s); add(err) {
 			o.allowPrivate = append(o.allowPrivate, p)
 		}
 	}
 	for _, s := range f.resolve {
-		h, a, err := parseResolve(s)
+		h, a, err := terms.ParseResolve(s)
 		if _, twice := o.resolve[h]; err == nil && twice {
 			err = fmt.Errorf("--resolve %q: the name has an address already", s)
 		}
@@ -186,14 +187,14 @@ func (f *runFlags) parse(argv []string) (*runOptions, error) {
 		}
 	}
 	for _, s := range f.credential {
-		b, err := parseCredential(s)
+		b, err := terms.ParseCredential(s)
 		if add(err) {
 			o.credentials = append(o.credentials, b.Binding)
-			if b.variable != "" {
-				o.secretVars = append(o.secretVars, b.variable)
+			if b.Variable != "" {
+				o.secretVars = append(o.secretVars, b.Variable)
 			}
-			if b.path != "" {
-				o.secretFiles = append(o.secretFiles, b.path)
+			if b.Path != "" {
+				o.secretFiles = append(o.secretFiles, b.Path)
 			}
 		}
 	}
@@ -203,7 +204,7 @@ func (f *runFlags) parse(argv []string) (*runOptions, error) {
 	o.props, err = parseProps(f.prop)
 	add(err)
 	if len(f.upstreamCA) > 0 {
-		o.roots, err = parseRoots(f.upstreamCA)
+		o.roots, err = terms.ParseRoots(f.upstreamCA)
 		add(err)
 	}
 	switch o.mode = sandbox.Mode(f.mode); o.mode {
@@ -220,13 +221,13 @@ func (f *runFlags) parse(argv []string) (*runOptions, error) {
 			slices.Sort(foreign)
 			add(fmt.Errorf("%s: with --sidecar that is said in the sidecar's configuration", strings.Join(foreign, ", ")))
 		}
-		_, err := saidBindings(o.grants.bind)
+		_, err := terms.SaidBindings(o.grants.Bind)
 		add(err)
 		return o, errors.Join(errs...)
 	}
-	for _, b := range o.grants.bind {
-		if err := covered(b, o.credentials); err != nil {
-			name, _ := bindingText(b)
+	for _, b := range o.grants.Bind {
+		if err := terms.Covered(b, o.credentials); err != nil {
+			name, _ := terms.BindingText(b)
 			add(fmt.Errorf("--bind %s: %w", name, err))
 		}
 	}
@@ -254,40 +255,23 @@ func parseLabels(in []string) (map[string]string, error) {
 	return out, nil
 }
 
-func parseRoots(files []string) (*x509.CertPool, error) {
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			return nil, fmt.Errorf("--upstream-ca: %w", err)
-		}
-		if !pool.AppendCertsFromPEM(b) {
-			return nil, fmt.Errorf("--upstream-ca %s: there is no PEM certificate in it", f)
-		}
-	}
-	return pool, nil
-}
-
 // stopWithin is how long a run waits for what is under way when its command is done.
 const stopWithin = 2 * time.Second
 
 // credentialGrants are the places where the default policy asks for a credential:
 // where it is bound, under the name by which that is known inside.
-func (o *runOptions) credentialGrants() []credentialGrant {
-	var out []credentialGrant
+func (o *runOptions) credentialGrants() []terms.CredentialGrant {
+	var out []terms.CredentialGrant
 	for _, c := range o.credentials {
-		out = append(out, credentialGrant{c.Name, c.Host, c.Port})
-		for _, b := range o.grants.bind {
+		out = append(out, terms.CredentialGrant{Name: c.Name, Host: c.Host, Port: c.Port})
+		for _, b := range o.grants.Bind {
 			if b.TargetScheme == c.Scheme && b.Target == dest.NewAddr(c.Host, c.Port) {
 				ports := []uint16{b.Port}
 				if b.Port == 0 {
 					ports = []uint16{80, 443}
 				}
 				for _, p := range ports {
-					out = append(out, credentialGrant{c.Name, b.Host, p})
+					out = append(out, terms.CredentialGrant{Name: c.Name, Host: b.Host, Port: p})
 				}
 			}
 		}

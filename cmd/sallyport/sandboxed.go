@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
-	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -13,13 +11,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
-	"golang.org/x/term"
 
 	"sallyport/audit"
+	"sallyport/cmd/sidecar"
+	"sallyport/cmd/terms"
+	"sallyport/cmd/words"
 	"sallyport/credentials"
-	"sallyport/dest"
 	"sallyport/policies"
 	"sallyport/policy/rego"
 	"sallyport/proxy"
@@ -31,7 +29,7 @@ import (
 // runSandbox is one run from its parts to its exit code. The namespaces are made
 // while the policy is compiled; nothing runs in them before all is ready.
 func runSandbox(ctx context.Context, o *runOptions) error {
-	log := newLogger()
+	log := words.NewLogger()
 	issuer, err := leaf.New(leaf.Options{CommonName: "sallyport run"})
 	if err != nil {
 		return err
@@ -58,13 +56,13 @@ func runSandbox(ctx context.Context, o *runOptions) error {
 			fmt.Fprintf(o.stderr, "sallyport: the policy asks for the credential %q, which is not given: what needs it will be refused (give it with --credential %s=…)\n", n, n)
 		}
 	}
-	records, err := audit.Open(o.auditDir, audit.Options{Service: version(), Filter: store.Redact})
+	records, err := audit.Open(o.auditDir, audit.Options{Service: words.Version(), Filter: store.Redact})
 	if err != nil {
 		return err
 	}
 	defer records.Close()
 	sum := newSummary(records)
-	srv, err := proxy.New(proxy.Config{Audit: sum, Credentials: store, Issuer: issuer, Resolver: resolver(o.resolve),
+	srv, err := proxy.New(proxy.Config{Audit: sum, Credentials: store, Issuer: issuer, Resolver: terms.Resolver(o.resolve),
 		AllowPrivate: o.allowPrivate, UpstreamRoots: o.roots, Log: log})
 	if err != nil {
 		return err
@@ -84,7 +82,7 @@ func runSandbox(ctx context.Context, o *runOptions) error {
 	names := sandbox.NewNames(0)
 	gate := srv.Open(sb, pol, names)
 	var serving sync.WaitGroup
-	serveSockets(&serving, gate, &box.Sockets, names)
+	sidecar.ServeSockets(&serving, gate, &box.Sockets, names)
 	sigs := forward(box)
 	if err := box.Go(); err != nil {
 		box.Kill()
@@ -151,13 +149,6 @@ func (c *coming) abandon() {
 	}
 }
 
-func newLogger() zerolog.Logger {
-	if term.IsTerminal(int(os.Stderr.Fd())) {
-		return zerolog.New(zerolog.ConsoleWriter{Out: os.Stderr, TimeFormat: time.TimeOnly}).Level(zerolog.WarnLevel).With().Timestamp().Logger()
-	}
-	return zerolog.New(os.Stderr).Level(zerolog.WarnLevel).With().Timestamp().Logger()
-}
-
 func loadPolicy(ctx context.Context, o *runOptions) (*rego.Policy, error) {
 	if o.policyFS != nil {
 		return rego.Load(ctx, rego.Options{Name: o.name, FS: o.policyFS})
@@ -174,7 +165,7 @@ func loadPolicy(ctx context.Context, o *runOptions) (*rego.Policy, error) {
 		}
 		return p, nil
 	}
-	return rego.Load(ctx, rego.Options{Name: "default", FS: policies.Default, Data: map[string]any{"run": o.grants.data(o.credentialGrants(), o.mode)}})
+	return rego.Load(ctx, rego.Options{Name: "default", FS: policies.Default, Data: map[string]any{"run": o.grants.Data(o.credentialGrants(), o.mode)}})
 }
 
 // runDir is where the records of this run go.
@@ -200,7 +191,7 @@ func runDir(o *runOptions) (string, error) {
 // register makes the sandbox known.
 func register(reg *sandbox.Registry, o *runOptions, pol *rego.Policy) (*sandbox.Sandbox, error) {
 	sb := &sandbox.Sandbox{ID: sandbox.NewID(), Name: o.name, Labels: o.labels, Props: o.props, Policy: []string{pol.Name()}, Mode: o.mode,
-		Identity: sandbox.Identity{Way: sandbox.WayRun, Peer: "self"}, Bindings: o.grants.bind, Created: time.Now()}
+		Identity: sandbox.Identity{Way: sandbox.WayRun, Peer: "self"}, Bindings: o.grants.Bind, Created: time.Now()}
 	if sb.Name == "" {
 		sb.Name = filepath.Base(o.argv[0])
 	}
@@ -233,26 +224,6 @@ func forward(box *netns.Sandbox) (stop func()) {
 		signal.Stop(ch)
 		close(ch)
 	}
-}
-
-// A fixedResolver knows some names by --resolve and asks the system for the rest.
-type fixedResolver struct {
-	fixed map[dest.Host]netip.Addr
-	rest  proxy.Resolver
-}
-
-func resolver(fixed map[dest.Host]netip.Addr) proxy.Resolver {
-	return &fixedResolver{fixed, &net.Resolver{PreferGo: true}}
-}
-
-// LookupNetIP looks a name up.
-func (r *fixedResolver) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
-	if h, err := dest.ParseHost(host); err == nil {
-		if a, ok := r.fixed[h]; ok {
-			return []netip.Addr{a}, nil
-		}
-	}
-	return r.rest.LookupNetIP(ctx, network, host)
 }
 
 var _ proxy.Decider = (*rego.Policy)(nil)

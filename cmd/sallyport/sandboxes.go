@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport/admin"
+	"sallyport/cmd/terms"
 	"sallyport/sandbox"
 )
 
@@ -215,4 +216,12 @@ func sandboxWatchCommand(client func() *admin.Client) *cobra.Command {
 		}
 		return err
 	}}
+}
+
+func sandboxLimitCommand(client func() *admin.Client) *cobra.Command {
+	return changing(client, "limit NAME KEY=N… [KEY-…]", "Bound connections, requests (under way) and rate (requests in a second), or leave one to the sidecar's default with KEY-",
+		"  sallyport sandbox limit build requests=100 rate=20\n  sallyport sandbox limit build rate-", cobra.MinimumNArgs(2), func(args []string) (admin.Patch, error) {
+			p, err := terms.ParseLimits(args)
+			return admin.Patch{Limits: p}, err
+		})
 }

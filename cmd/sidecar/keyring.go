@@ -1,0 +1,45 @@
+package sidecar
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+
+	"sallyport/credentials"
+	"sallyport/proxy"
+)
+
+// A keyring is the credentials of the newest configuration. What those before it
+// held is still taken out of records and answers: it may be on its way.
+type keyring struct {
+	held atomic.Pointer[credentials.Store]
+}
+
+var _ proxy.Keeper = (*keyring)(nil)
+
+func (k *keyring) use(s *credentials.Store) {
+	if old := k.held.Load(); old != nil {
+		s.Inherit(old)
+	}
+	k.held.Store(s)
+}
+
+// Grant fetches credentials as a Store does.
+func (k *keyring) Grant(ctx context.Context, t credentials.Target, names []string) (*credentials.Grant, error) {
+	return k.held.Load().Grant(ctx, t, names)
+}
+
+// Strip takes a client's own credentials off, as a Store does.
+func (k *keyring) Strip(t credentials.Target, h http.Header, u *url.URL) []string {
+	return k.held.Load().Strip(t, h, u)
+}
+
+// Watch finds what is bound to a host, as a Store does.
+func (k *keyring) Watch(t credentials.Target) *credentials.Grant { return k.held.Load().Watch(t) }
+
+// RedactString takes known secrets out of a text.
+func (k *keyring) RedactString(s string) string { return k.held.Load().RedactString(s) }
+
+// redact takes known secrets out of a record.
+func (k *keyring) redact(b []byte) []byte { return k.held.Load().Redact(b) }

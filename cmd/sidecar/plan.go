@@ -1,0 +1,300 @@
+package sidecar
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"fmt"
+	"net/netip"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+
+	"sallyport/cmd/terms"
+	"sallyport/config"
+	"sallyport/credentials"
+	"sallyport/dest"
+	"sallyport/policies"
+	"sallyport/policy"
+	"sallyport/policy/rego"
+	"sallyport/sandbox"
+)
+
+// A plan is what a configuration comes to: compiled, opened and checked. It is
+// not changed.
+type plan struct {
+	file         *config.File
+	policies     map[string]*rego.Policy
+	def          []string
+	store        *credentials.Store
+	names        []string // of credentials
+	credentialed []credentials.Binding
+	roots        *x509.CertPool
+	trusted      string // digests of what roots are beside the system's
+	allowPrivate []netip.Prefix
+	resolve      map[dest.Host]netip.Addr
+	limits       sandbox.Limits // of a sandbox that has none of its own
+	remote       remote         // the control API over TCP
+	sandboxes    []planned
+	caFiles      []string          // that get the CA
+	watched      []string          // files and directories that it was made of
+	seen         [sha256.Size]byte // of those, before they were read
+
+	mu      sync.Mutex
+	layered map[string]*charter // by the names of policies
+}
+
+// loadPlan reads a configuration and makes a plan of it.
+func loadPlan(ctx context.Context, file string) (*plan, error) {
+	for range 3 {
+		before := look([]string{file})
+		f, err := config.Load(file)
+		if err != nil {
+			return nil, err
+		}
+		p, err := newPlan(ctx, file, f)
+		if err != nil {
+			return nil, err
+		}
+		if before == look([]string{file}) {
+			return p, nil
+		}
+	}
+	return nil, fmt.Errorf("%s changes while it is read", file)
+}
+
+// Check says everything that keeps serve from taking a configuration, at its place
+// in the file: with its policies and credentials.
+func Check(ctx context.Context, file string) error {
+	f, err := config.Load(file)
+	if err != nil {
+		return err
+	}
+	_, err = newPlan(ctx, file, f)
+	return err
+}
+
+// newPlan says everything that is wrong, at its place in the file.
+func newPlan(ctx context.Context, file string, f *config.File) (*plan, error) {
+	p := &plan{file: f, policies: map[string]*rego.Policy{}, resolve: map[dest.Host]netip.Addr{}, watched: []string{file}, layered: map[string]*charter{}}
+	bad := &config.Problems{File: file}
+	rel := beside(file)
+	left(bad, file, f)
+	if err := withheld(file, f); err != nil { // before it fails in other words
+		return nil, err
+	}
+	for _, c := range f.Policies {
+		p.watched = append(p.watched, rel(c.Dir.S))
+	}
+	for _, t := range f.Network.UpstreamCA {
+		p.watched = append(p.watched, rel(t.S))
+	}
+	p.seen = look(p.watched)
+	for i, c := range f.Policies {
+		key := fmt.Sprintf("policies[%d]", i)
+		if p.policies[c.Name.S] != nil {
+			bad.Add(c.Name.Pos, key+".name", "there are two policies %q", c.Name.S)
+			continue
+		}
+		pol, err := rego.Load(ctx, rego.Options{Name: c.Name.S, Dir: rel(c.Dir.S)})
+		if err != nil {
+			bad.Add(c.Dir.Pos, key+".dir", "%v", err)
+			continue
+		}
+		p.policies[c.Name.S] = pol
+	}
+	if len(f.Policies) == 0 { // nothing passes
+		pol, err := rego.Load(ctx, rego.Options{Name: "default", FS: policies.Default, Data: map[string]any{"run": (&terms.Grants{}).Data(nil, sandbox.Enforce)}})
+		if err != nil {
+			return nil, err
+		}
+		p.policies["default"] = pol
+	}
+	p.def = p.named(bad, "default_policy", f.DefaultPolicy)
+	if len(f.DefaultPolicy) == 0 {
+		if p.policies["default"] != nil {
+			p.def = []string{"default"}
+		} else {
+			bad.Add(config.Pos{}, "default_policy", "it is missing: name the policies of a sandbox that names none, or call one policy default")
+		}
+	}
+	p.credentials(ctx, bad, rel)
+	for i, c := range f.Policies {
+		pol := p.policies[c.Name.S]
+		if pol == nil {
+			continue
+		}
+		for _, n := range pol.Credentials() {
+			if !slices.Contains(p.names, n) && len(bad.List) == 0 {
+				bad.Add(c.Name.Pos, fmt.Sprintf("policies[%d]", i), "it asks for the credential %q, and there is none of this name in credentials", n)
+			}
+		}
+	}
+	p.network(bad, rel)
+	p.limits = terms.LimitsIn(bad, "limits", f.Limits)
+	for i := range f.Sandboxes {
+		p.sandbox(bad, i, rel)
+	}
+	p.apart(bad)
+	p.caFiles = caFiles(bad, f)
+	p.remote = p.readRemote(bad, f.Control.Listen, rel)
+	if err := bad.Err(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// named returns the names of policies, each of which there is.
+func (p *plan) named(bad *config.Problems, key string, names []config.Text) (out []string) {
+	for i, n := range names {
+		if p.policies[n.S] == nil {
+			bad.Add(n.Pos, fmt.Sprintf("%s[%d]", key, i), "there is no policy %q, or it is not taken", n.S)
+			continue
+		}
+		out = append(out, n.S)
+	}
+	return out
+}
+
+func (p *plan) credentials(ctx context.Context, bad *config.Problems, rel func(string) string) {
+	var bindings []credentials.Binding
+	for i, c := range p.file.Credentials {
+		key := fmt.Sprintf("credentials[%d]", i)
+		spec := c.Name.S + "=" + c.Source.S + "@" + c.Bind.S
+		if c.As.S != "" {
+			spec += ",as=" + c.As.S
+		}
+		if !terms.CredentialSaid(bad, key, c) {
+			continue
+		}
+		s, err := credentials.ParseSpec(spec)
+		if err != nil {
+			what, _, _ := strings.Cut(err.Error(), "; expected NAME=") // which is a flag's form
+			bad.Add(c.Name.Pos, key, "%s", what)
+			continue
+		}
+		if s.SourceKind == "file" {
+			s.SourceArg = rel(s.SourceArg)
+		}
+		b, err := terms.OpenSource(s)
+		if err != nil {
+			bad.Add(c.Source.Pos, key+".source", "%v", err)
+			continue
+		}
+		bindings, p.names = append(bindings, b.Binding), append(p.names, s.Name)
+	}
+	store, err := credentials.New(ctx, bindings)
+	if err != nil {
+		at := config.Pos{}
+		if len(p.file.Credentials) > 0 {
+			at = p.file.Credentials[0].Name.Pos
+		}
+		bad.Add(at, "credentials", "%v", err)
+	}
+	p.store, p.credentialed = store, bindings
+}
+
+func (p *plan) network(bad *config.Problems, rel func(string) string) {
+	n := p.file.Network
+	for i, t := range n.AllowPrivate {
+		x, err := terms.ParsePrefix(t.S)
+		if err != nil {
+			bad.Add(t.Pos, fmt.Sprintf("network.allow_private[%d]", i), "%v", err)
+			continue
+		}
+		p.allowPrivate = append(p.allowPrivate, x)
+	}
+	var files []string
+	for _, t := range n.UpstreamCA {
+		files = append(files, rel(t.S))
+	}
+	for _, f := range files { // whose content needs a restart as well
+		if b, err := os.ReadFile(f); err == nil {
+			p.trusted += fmt.Sprintf("%x ", sha256.Sum256(b))
+		}
+	}
+	if len(files) > 0 {
+		roots, err := terms.ParseRoots(files)
+		if err != nil {
+			bad.Add(n.UpstreamCA[0].Pos, "network.upstream_ca", "%v", err)
+		}
+		p.roots = roots
+	}
+	for _, kv := range n.Resolve {
+		h, a, err := terms.ParseResolve(kv.Key.S + "=" + kv.Value.S)
+		if err != nil {
+			bad.Add(kv.Key.Pos, "network.resolve", "%v", err)
+			continue
+		}
+		p.resolve[h] = a
+	}
+}
+
+// layers are the policies that decide for a sandbox, with the credentials of the
+// same plan.
+func (p *plan) layers(sb *sandbox.Sandbox) *charter {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key := strings.Join(sb.Policy, " ")
+	if l := p.layered[key]; l != nil {
+		return l
+	}
+	var engines []policy.Engine
+	for _, n := range sb.Policy {
+		pol := p.policies[n]
+		if pol == nil { // no layers deny
+			engines = nil
+			break
+		}
+		engines = append(engines, pol)
+	}
+	l := &charter{policy.NewLayers(engines...), p.store}
+	p.layered[key] = l
+	return l
+}
+
+// fixed reports what differs from another plan and cannot be changed while serve
+// runs.
+func (p *plan) fixed(old *plan) (out []string) {
+	for _, c := range []struct {
+		key  string
+		a, b any
+	}{{"state", p.file.State.S, old.file.State.S}, {"user", p.file.User.S, old.file.User.S}, {"confine", stripped(p.file.Confine), stripped(old.file.Confine)}, {"control", stripped(p.file.Control), stripped(old.file.Control)}, {"audit", stripped(p.file.Audit), stripped(old.file.Audit)}, {"network", stripped(p.file.Network) + p.trusted, stripped(old.file.Network) + old.trusted}, {"limits", p.limits, old.limits}} {
+		if !reflect.DeepEqual(c.a, c.b) {
+			out = append(out, c.key)
+		}
+	}
+	return out
+}
+
+// stripped is a part of a configuration without its places.
+func stripped(v any) string {
+	switch v := v.(type) {
+	case config.Control:
+		s := v.Socket.S + " " + v.Listen.Address.S
+		for _, n := range append(v.Users, v.Groups...) {
+			s += fmt.Sprint(" ", n.N)
+		}
+		return s + fmt.Sprint(len(v.Users))
+	case config.Confine:
+		s := ""
+		for _, t := range v.Read {
+			s += t.S + "\n"
+		}
+		return s
+	case config.Audit:
+		return fmt.Sprint(v.Dir.S, v.Segment.N)
+	case config.Network:
+		s := ""
+		for _, t := range append(v.AllowPrivate, v.UpstreamCA...) {
+			s += t.S + "\n"
+		}
+		for _, kv := range v.Resolve {
+			s += kv.Key.S + "=" + kv.Value.S + "\n"
+		}
+		return s + fmt.Sprint(len(v.AllowPrivate))
+	}
+	return ""
+}

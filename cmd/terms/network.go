@@ -1,0 +1,53 @@
+package terms
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+
+	"sallyport/dest"
+	"sallyport/proxy"
+)
+
+// A fixedResolver knows some names and asks the system for the rest.
+type fixedResolver struct {
+	fixed map[dest.Host]netip.Addr
+	rest  proxy.Resolver
+}
+
+// Resolver knows these names by --resolve or network.resolve, and asks the system
+// for the rest.
+func Resolver(fixed map[dest.Host]netip.Addr) proxy.Resolver {
+	return &fixedResolver{fixed, &net.Resolver{PreferGo: true}}
+}
+
+// LookupNetIP looks a name up.
+func (r *fixedResolver) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
+	if h, err := dest.ParseHost(host); err == nil {
+		if a, ok := r.fixed[h]; ok {
+			return []netip.Addr{a}, nil
+		}
+	}
+	return r.rest.LookupNetIP(ctx, network, host)
+}
+
+// ParseRoots are the system's CAs and those of files in PEM.
+func ParseRoots(files []string) (*x509.CertPool, error) {
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			return nil, fmt.Errorf("--upstream-ca: %w", err)
+		}
+		if !pool.AppendCertsFromPEM(b) {
+			return nil, fmt.Errorf("--upstream-ca %s: there is no PEM certificate in it", f)
+		}
+	}
+	return pool, nil
+}
