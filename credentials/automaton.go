@@ -109,6 +109,7 @@ type scan struct {
 	// none is in a secret.
 	even  bool
 	late  []byte // clean, and held back for that
+	same  bool   // what is found is masked, byte for byte
 	drops int    // bytes of base64 behind a secret that may carry bits of its end
 	pads  int    // and padding behind those
 }
@@ -139,10 +140,14 @@ func (s *scan) search(dst, p []byte) []byte {
 		s.at = s.a.next[int(s.at)*s.a.width+int(s.a.class[p[i]])]
 		if f := s.a.found[s.at]; f != nil {
 			dst = s.emit(dst, s.held[:len(s.held)-len(f.text)])
-			dst = append(dst, marker(f.name)...)
 			s.held, s.at = s.held[:0], 0
 			s.hits++
 			s.drops, s.pads = f.drops, f.pads
+			if s.same {
+				dst, s.pads = append(dst, bytes.Repeat(mask, len(f.text))...), 0
+			} else {
+				dst = append(dst, marker(f.name)...)
+			}
 			continue
 		}
 		if d := int(s.a.depth[s.at]); len(s.held) > d {
@@ -160,6 +165,9 @@ func (s *scan) emit(dst, b []byte) []byte {
 		s.drops--
 		if c := b[0]; c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '+' || c == '/' || c == '-' || c == '_' {
 			b = b[1:]
+			if s.same {
+				dst = append(dst, mask...)
+			}
 		}
 	}
 	for len(b) > 0 && s.pads > 0 {
@@ -177,7 +185,7 @@ func (s *scan) emit(dst, b []byte) []byte {
 func (s *scan) flush(dst []byte) []byte {
 	dst = append(dst, s.late...)
 	dst = s.emit(dst, s.held)
-	s.held, s.late, s.at = s.held[:0], s.late[:0], 0
+	s.held, s.late, s.at, s.drops, s.pads = s.held[:0], s.late[:0], 0, 0, 0
 	return dst
 }
 

@@ -115,11 +115,16 @@ func (g *Grant) PrepareRequest(h http.Header) {
 		h.Del(k)
 	}
 	h.Set("Accept-Encoding", "identity")
+	if g.grpc {
+		h.Set("Grpc-Accept-Encoding", "identity")
+	}
 }
 
+// isGRPC reports whether a body is made of messages with their lengths before them.
 func isGRPC(h http.Header) bool {
-	t := strings.ToLower(h.Get("Content-Type"))
-	return t == "application/grpc" || strings.HasPrefix(t, "application/grpc+")
+	t, _, _ := strings.Cut(strings.ToLower(h.Get("Content-Type")), ";")
+	t, _, _ = strings.Cut(strings.TrimSpace(t), "+")
+	return t == "application/grpc" || t == "application/grpc-web"
 }
 
 // ScrubHeader takes the secrets out of header or trailer values, and drops a

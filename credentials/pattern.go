@@ -115,5 +115,9 @@ func escaped(v []byte, format, plain string) string {
 	return b.String()
 }
 
+// mask stands in the place of each byte of what was found, where a length must
+// not change.
+var mask = []byte("*")
+
 // marker is what stands in the place of what was found.
 func marker(name string) []byte { return []byte("[REDACTED:" + name + "]") }

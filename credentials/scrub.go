@@ -78,7 +78,15 @@ func (g *Grant) ScrubBody(body io.ReadCloser, h http.Header) (io.ReadCloser, *Co
 	if body == http.NoBody {
 		return body, count, nil
 	}
-	return &scrubbed{r: r, in: in, body: body, coded: len(codings) > 0, scan: scan{a: g.find, even: !g.grpc || !isGRPC(h)}, count: count, closers: closers}, count, nil
+	s := &scrubbed{r: r, in: in, body: body, coded: len(codings) > 0, scan: scan{a: g.find, even: true}, count: count, closers: closers}
+	if g.grpc && isGRPC(h) {
+		m, err := newMessages(g.find, h)
+		if err != nil {
+			return nil, nil, err
+		}
+		s.messages = m
+	}
+	return s, count, nil
 }
 
 // decoder undoes one coding. Nothing is read before the first Read.
@@ -158,6 +166,20 @@ type scrubbed struct {
 	buf     []byte
 	n       int64
 	err     error
+
+	messages *messages // of gRPC, in the place of scan; or nil
+}
+
+// feed searches what came, and returns what can go on.
+func (s *scrubbed) feed(p []byte) (err error) {
+	if m := s.messages; m != nil {
+		s.out, err = m.feed(s.out[:0], p)
+		s.count.n.Store(int64(m.scan.hits))
+		return err
+	}
+	s.out = s.scan.feed(s.out[:0], p)
+	s.count.n.Store(int64(s.scan.hits))
+	return nil
 }
 
 func (s *scrubbed) Read(p []byte) (int, error) {
@@ -170,8 +192,9 @@ func (s *scrubbed) Read(p []byte) (int, error) {
 		}
 		n, err := s.r.Read(s.buf)
 		s.n += int64(n)
-		s.out = s.scan.feed(s.out[:0], s.buf[:n])
-		s.count.n.Store(int64(s.scan.hits))
+		if e := s.feed(s.buf[:n]); e != nil {
+			err = e
+		}
 		if s.coded && (s.n > maxDecoded || s.n > ratioFrom && s.n > maxRatio*max(s.in.n, 1)) {
 			s.out, err = nil, ErrBomb
 		}
@@ -179,6 +202,9 @@ func (s *scrubbed) Read(p []byte) (int, error) {
 			s.err = err
 			if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 				s.out = s.scan.flush(s.out)
+				if s.messages.cut() {
+					s.err = io.ErrUnexpectedEOF
+				}
 			}
 		}
 	}
@@ -198,6 +224,6 @@ func (s *scrubbed) Close() error {
 		buffers.Put(&b)
 	}
 	clear(s.out)
-	s.buf, s.out, s.scan.held, s.scan.late, s.err = nil, nil, nil, nil, errClosed
+	s.buf, s.out, s.scan.held, s.scan.late, s.messages, s.err = nil, nil, nil, nil, nil, errClosed
 	return s.body.Close()
 }

@@ -38,7 +38,7 @@ var codes = set(`
 	address_denied address_unknown loop_detected too_many_failures too_much_to_inspect authority_mismatch authority_contradiction authority_invalid host_invalid host_missing
 	scheme_invalid sni_invalid not_a_proxy_request
 	framing_invalid line_invalid target_invalid method_invalid header_invalid header_duplicate connection_invalid
-	path_invalid query_invalid version_unsupported target_too_long headers_too_large headers_too_many body_invalid
+	grpc_invalid path_invalid query_invalid version_unsupported target_too_long headers_too_large headers_too_many body_invalid
 	body_unreadable unreadable h2c tls_handshake silent unknown_protocol no_server_name ech
 	credential_unknown credential_not_bound credential_ambiguous credential_unavailable
 	name_unresolved connect_failed connect_timeout tls_verify tls_failed upstream_timeout upstream_failed

@@ -15,6 +15,7 @@ var mutants = slices.Concat(
 	authority,
 	framing,
 	sockets,
+	forms,
 	deciding,
 	around,
 	doors,

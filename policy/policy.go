@@ -67,7 +67,11 @@ type RequestFacts struct {
 	ContentType string
 	Body        any // a JSON value when BodyState is BodyParsed
 	BodyState   BodyState
+	GRPC        *GRPC // nil when the request is none of gRPC or gRPC-web
 }
+
+// A GRPC is the method that a gRPC request calls, as the server reads it.
+type GRPC struct{ Service, Method string }
 
 // ResponseFacts is an upstream's response as the sandbox will see it.
 type ResponseFacts struct {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"sallyport/policy"
 )
@@ -83,6 +84,23 @@ func (x *exchange) takeBody() error {
 		x.facts.Body, x.facts.BodyState = v, policy.BodyParsed
 	}
 	return nil
+}
+
+// awaited is how long a refusal waits for a body, and up to which size.
+const (
+	awaitedBody = 64 << 10
+	awaitedTime = 250 * time.Millisecond
+)
+
+// await lets a short body arrive before it is refused: over HTTP/2 an answer that
+// comes earlier is followed by a reset, for which some clients forget the answer.
+func (x *exchange) await() {
+	r := x.r
+	if r.ProtoMajor != 2 || r.ContentLength <= 0 || r.ContentLength > awaitedBody || r.Header.Get("Expect") != "" {
+		return
+	}
+	_ = x.rc.SetReadDeadline(time.Now().Add(awaitedTime))
+	_, _ = io.CopyN(io.Discard, r.Body, r.ContentLength+1)
 }
 
 // parseBody reads a JSON body whole, or reports that there is no one way to read it.

@@ -276,6 +276,10 @@ func (b *responseBody) Read(p []byte) (int, error) {
 		b.resp.Trailer = b.x.trailer(b.resp.Trailer)
 	default:
 		b.x.cut(err)
+		if t := b.x.statusMidway(b.resp, err); t != nil {
+			b.resp.Trailer, b.x.w.broken = t, nil
+			err = io.EOF
+		}
 	}
 	return n, err
 }
@@ -291,8 +295,10 @@ func (x *exchange) cut(err error) {
 		return
 	}
 	kind := "truncated"
-	if ref := refusalOf(err); ref.Code == "canceled" || ref.Code == "response_too_large" {
+	if ref := x.midway(err); ref != nil {
 		kind = ref.Code
+	} else if errors.Is(err, context.Canceled) {
+		kind = "canceled"
 	}
 	x.fail(kind, err)
 }

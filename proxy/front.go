@@ -151,5 +151,5 @@ func (x *exchange) path() error {
 	x.facts = &policy.RequestFacts{Method: r.Method, Path: path, PathRaw: p, Segments: segments, Query: q, Header: r.Header,
 		ContentType: r.Header.Get("Content-Type"), BodyState: policy.BodyNone}
 	r.URL.RawQuery, r.URL.ForceQuery = query, hasQuery && query == ""
-	return nil
+	return method(x.facts, hasQuery)
 }

@@ -159,6 +159,7 @@ func (x *exchange) refuse(ref *Refusal) {
 	if ref.Close && x.body != nil {
 		_ = x.rc.SetReadDeadline(time.Now().Add(time.Second))
 	}
+	x.await()
 	x.w.mu.Lock()
 	x.w.wrote, x.w.status = true, ref.Status
 	x.w.mu.Unlock()

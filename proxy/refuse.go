@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"mime"
 	"net/http"
 	"strings"
 
@@ -111,6 +110,15 @@ type problem struct {
 	Error    string `json:"error"`
 }
 
+// line is what people read.
+func (r *Refusal) line(decision string) string {
+	s := "sallyport: " + r.Code + ": " + r.Public
+	if decision != "" {
+		s += " (decision " + decision + ")"
+	}
+	return s
+}
+
 // write answers a refusal in the form that the client can read.
 func (r *Refusal) write(w http.ResponseWriter, req *http.Request, decision string) {
 	h := w.Header()
@@ -122,22 +130,17 @@ func (r *Refusal) write(w http.ResponseWriter, req *http.Request, decision strin
 		h.Set("Connection", "close")
 	}
 	if r.Status == http.StatusTooManyRequests {
-		h.Set("Retry-After", "1")
+		h.Set("Retry-After", fmt.Sprint(int(retryAfter.Seconds())))
 	}
 	if r.Status == http.StatusProxyAuthRequired {
 		h["Proxy-Authenticate"] = []string{`Basic realm="sallyport"`, `Bearer realm="sallyport"`}
 	}
-	line := "sallyport: " + r.Code + ": " + r.Public
-	if decision != "" {
-		line += " (decision " + decision + ")"
-	}
+	line := r.line(decision)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	if t, _, _ := mime.ParseMediaType(req.Header.Get("Content-Type")); t == "application/grpc" || strings.HasPrefix(t, "application/grpc+") {
-		h.Set("Content-Type", "application/grpc")
-		h.Set("Grpc-Status", grpcStatus(r.Status))
-		h.Set("Grpc-Message", grpcEscape(line))
-		w.WriteHeader(http.StatusOK)
+	t := req.Header.Get("Content-Type")
+	if kind := canon.GRPCOf(t); kind != canon.NoGRPC && r.Status != http.StatusProxyAuthRequired { // that is for what is below gRPC to read
+		r.writeGRPC(w, kind, t, decision)
 		return
 	}
 	status := r.Status
@@ -169,35 +172,4 @@ func wantsJSON(accept []string) bool {
 		}
 	}
 	return false
-}
-
-// grpcStatus maps as gRPC's "HTTP to gRPC Status Code Mapping" does, with
-// refusals by policy as PERMISSION_DENIED.
-func grpcStatus(status int) string {
-	switch status {
-	case http.StatusBadRequest:
-		return "13" // INTERNAL
-	case http.StatusUnauthorized:
-		return "16"
-	case http.StatusForbidden, http.StatusMisdirectedRequest:
-		return "7"
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return "14"
-	case http.StatusRequestEntityTooLarge:
-		return "8"
-	}
-	return "2"
-}
-
-// grpcEscape percent-encodes as the gRPC over HTTP/2 protocol says of Status-Message.
-func grpcEscape(s string) string {
-	var b strings.Builder
-	for i := range len(s) {
-		if c := s[i]; c >= ' ' && c <= '~' && c != '%' {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, "%%%02X", c)
-		}
-	}
-	return b.String()
 }

@@ -57,7 +57,7 @@ func (x *exchange) rewrite(rw *policy.Rewrite) error {
 		x.target, x.host = a, a.String()
 	}
 	if rw.Path != "" {
-		p, query, _ := strings.Cut(rw.Path, "?")
+		p, query, hasQuery := strings.Cut(rw.Path, "?")
 		path, segments, err := canon.Path(p)
 		if err != nil {
 			return wrong(err)
@@ -68,6 +68,9 @@ func (x *exchange) rewrite(rw *policy.Rewrite) error {
 		}
 		f := *x.facts
 		f.Path, f.PathRaw, f.Segments, f.Query = path, p, segments, q
+		if err := method(&f, hasQuery); err != nil {
+			return wrong(err)
+		}
 		x.facts = &f
 		x.r.URL.RawQuery, x.r.URL.ForceQuery = query, false
 	}

@@ -32,6 +32,9 @@ func randomQuestion(r *rand.Rand, boxes []*sandbox.Sandbox) *policy.Question {
 	path := pick("/", "/x", "/x/y", "/x%2Fy")
 	q := &policy.Question{Phase: policy.Request, Sandbox: boxes[r.IntN(len(boxes))], Destination: policy.Destination{Addr: a, Scheme: pick("http", "https"), Protocol: pick("h2", "http/1.1"), SNI: pick("", "a.example.com"), Host: pick("a.example.com", "")}}
 	q.Request = &policy.RequestFacts{Method: pick("GET", "POST"), Path: path, PathRaw: path, Segments: strings.Split(path[1:], "/"), ContentType: pick("", "application/json", "application/grpc"), BodyState: policy.BodyNone}
+	if r.IntN(3) == 0 {
+		q.Request.GRPC = &policy.GRPC{Service: pick("a.B", "a.C"), Method: pick("Get", "Set")}
+	}
 	switch r.IntN(4) {
 	case 0:
 		q.Request.Query = map[string][]string{"q": {pick("1", "2")}}

@@ -125,7 +125,7 @@ func partsOf(path ast.Ref) []keyPart {
 // wholes are the parts of what can be read as a whole.
 var wholes = map[string][]string{
 	"destination": {"host", "port", "scheme", "protocol", "authority"},
-	"request":     {"method", "path", "path_raw", "segments", "query", "headers", "size", "content_type", "body_state", "body"},
+	"request":     {"method", "path", "path_raw", "segments", "query", "headers", "size", "content_type", "body_state", "body", "grpc"},
 }
 
 func refOf(names ...string) (out ast.Ref) {
@@ -166,7 +166,12 @@ func requestParts(name string, below []string) []keyPart {
 	case "segments":
 		return request(func(dst []byte, r *policy.RequestFacts) []byte { return addList(dst, r.Segments) })
 	case "grpc":
-		return slices.Concat(requestParts("segments", nil), requestParts("content_type", nil))
+		return request(func(dst []byte, r *policy.RequestFacts) []byte {
+			if r.GRPC == nil {
+				return append(dst, 0)
+			}
+			return addText(addText(append(dst, 1), r.GRPC.Service), r.GRPC.Method)
+		})
 	case "content_type":
 		return requestText(func(r *policy.RequestFacts) string { return r.ContentType })
 	case "body_state":

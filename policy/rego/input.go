@@ -133,13 +133,11 @@ func (b inputBuilder) request(r *policy.RequestFacts) ast.Value {
 	if b.wants("request", "headers") {
 		put(o, "headers", headers(r.Header))
 	}
-	if t, _, _ := strings.Cut(r.ContentType, ";"); t == "application/grpc" || strings.HasPrefix(t, "application/grpc+") {
-		if len(r.Segments) == 2 {
-			g := ast.NewObject()
-			put(g, "service", str(r.Segments[0]))
-			put(g, "method", str(r.Segments[1]))
-			put(o, "grpc", ast.NewTerm(g))
-		}
+	if r.GRPC != nil {
+		g := ast.NewObject()
+		put(g, "service", str(r.GRPC.Service))
+		put(g, "method", str(r.GRPC.Method))
+		put(o, "grpc", ast.NewTerm(g))
 	}
 	b.body(o, "request", r.Size, r.ContentType, r.Body, r.BodyState)
 	return o

@@ -19,7 +19,7 @@ import (
 	"sallyport/sandbox"
 )
 
-var shipped = []string{"../../policies/default", "../../policies/examples/github", "../../policies/examples/packages", "../../policies/examples/llm"}
+var shipped = []string{"../../policies/default", "../../policies/examples/github", "../../policies/examples/packages", "../../policies/examples/llm", "../../policies/examples/grpc"}
 
 func TestShipped(t *testing.T) {
 	for _, dir := range shipped {
@@ -151,7 +151,7 @@ func TestDecide(t *testing.T) {
 		{"allow if {\n\tf(input)\n}\n\nf(x) if not x.request.body.bad", func(q *policy.Question) { q.Request.BodyState = policy.BodyTruncated }, "uncertain", "in a function"},
 		{"allow if {\n\tinput.request.headers.accept[0] == \"a\"\n\tinput.request.query.q[0] == \"1\"\n\tinput.destination.registered_domain == \"github.com\"\n\t\"github.com\" in input.destination.host_suffixes\n\tinput.sandbox.labels.team == \"web\"\n\tinput.destination.authority.sni == \"api.github.com\"\n}", nil, "allow", "all kinds of facts"},
 		{"allow if {\n\tinput.request.grpc.service == \"a.B\"\n}", func(q *policy.Question) {
-			q.Request.ContentType, q.Request.Segments = "application/grpc", []string{"a.B", "C"}
+			q.Request.GRPC = &policy.GRPC{Service: "a.B", Method: "C"}
 		}, "allow", ""},
 	} {
 		p := load(t, "package egress\n\n"+c.text+"\n")

@@ -1,0 +1,122 @@
+package credentials
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// maxCoded is the size, in bytes, of the largest compressed gRPC message that is
+// searched, as it comes and decoded.
+const maxCoded = 16 << 20
+
+var (
+	errFrame    = errors.New("the answer is not made of gRPC messages")
+	errTooLarge = errors.New("a compressed gRPC message is too large to be searched")
+)
+
+// messages search a gRPC body, which is made of messages with their lengths before
+// them. What is found is masked, so that these lengths, and those within a message,
+// stay true; a message that has come is never held; and one that is compressed
+// goes on as it is without that.
+type messages struct {
+	scan   scan
+	coding string // of messages that are compressed
+	head   []byte // of a message, while it is not whole
+	left   int    // of the message, bytes to come
+	coded  []byte // what came of it, if it is compressed
+	inside bool
+}
+
+func newMessages(a *patterns, h http.Header) (*messages, error) {
+	coding := strings.ToLower(h.Get("Grpc-Encoding"))
+	if coding != "" && coding != "identity" {
+		if _, closer, err := decoder(coding, http.NoBody); err != nil {
+			return nil, err
+		} else if closer != nil {
+			closer()
+		}
+	}
+	return &messages{scan: scan{a: a, even: true, same: true}, coding: coding}, nil
+}
+
+// feed returns what can go on of what came.
+func (m *messages) feed(dst, p []byte) ([]byte, error) {
+	for {
+		if !m.inside {
+			n := min(5-len(m.head), len(p))
+			m.head = append(m.head, p[:n]...)
+			p = p[n:]
+			if len(m.head) < 5 {
+				return dst, nil
+			}
+			size := binary.BigEndian.Uint32(m.head[1:])
+			switch {
+			case m.head[0]&0x7e != 0: // 1 is compressed, 0x80 a trailer of gRPC-web
+				return dst, errFrame
+			case m.head[0]&1 == 0:
+				dst = append(dst, m.head...)
+			case size > maxCoded:
+				return dst, errTooLarge
+			}
+			m.inside, m.left = true, int(size)
+		}
+		n := min(m.left, len(p))
+		if m.left -= n; m.head[0]&1 == 0 {
+			dst = m.scan.feed(dst, p[:n])
+		} else {
+			m.coded = append(m.coded, p[:n]...)
+		}
+		p = p[n:]
+		if m.left > 0 {
+			return dst, nil
+		}
+		var err error
+		if dst, err = m.end(dst); err != nil {
+			return dst, err
+		}
+	}
+}
+
+// end lets go of a message that is whole.
+func (m *messages) end(dst []byte) ([]byte, error) {
+	if m.head[0]&1 == 1 {
+		b, err := m.decoded()
+		if err != nil {
+			return dst, err
+		}
+		dst = binary.BigEndian.AppendUint32(append(dst, m.head[0]&^1), uint32(len(b)))
+		dst = m.scan.feed(dst, b)
+	}
+	dst = m.scan.flush(dst)
+	m.inside, m.head, m.coded = false, m.head[:0], nil
+	return dst, nil
+}
+
+// cut reports whether a message is not whole.
+func (m *messages) cut() bool { return m != nil && (m.inside || len(m.head) > 0) }
+
+func (m *messages) decoded() ([]byte, error) {
+	if m.coding == "" || m.coding == "identity" {
+		return nil, fmt.Errorf("%w: one is compressed, and nothing says how", errFrame)
+	}
+	r, closer, err := decoder(m.coding, bytes.NewReader(m.coded))
+	if err != nil {
+		return nil, err
+	}
+	if closer != nil {
+		defer closer()
+	}
+	b, err := io.ReadAll(io.LimitReader(r, maxCoded+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(b) > maxCoded:
+		return nil, errTooLarge
+	}
+	return b, nil
+}

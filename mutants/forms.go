@@ -1,0 +1,12 @@
+package main
+
+// Guards of the forms that HTTP takes.
+var forms = []mutant{
+	{[]int{92}, "proxy/canon/grpc.go", "case !ok || rawPath[0] != '/' || !plainName(service) || !plainName(method):", "case !ok:", e2e, "TestGRPCPaths"},
+	{[]int{92}, "proxy/canon/grpc.go", "case query:", "case false:", e2e, "TestGRPCPaths"},
+	{[]int{290}, "proxy/midway.go", "out.Set(f[0], f[1])", "_ = f", e2e, "TestGRPCIsEndedByAChange"},
+	{[]int{291}, "credentials/messages.go", "even: true, same: true}", "even: true}", "credentials", "TestScrubMessages"},
+	{[]int{291}, "credentials/messages.go", "dst = m.scan.feed(dst, b)", "dst = append(dst, b...)", "credentials", "TestScrubMessages"},
+	{[]int{292}, "credentials/messages.go", "\tdst = m.scan.flush(dst)\n", "", "credentials", "TestMessagesAreNotHeld"},
+	{[]int{292, 170}, "credentials/messages.go", "even: true, same", "same", "credentials", "TestMessagesAreNotHeld"},
+}
