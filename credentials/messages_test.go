@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 )
 
 // grpcBody writes messages with their lengths, compressed where that is said.
@@ -98,6 +99,8 @@ func TestMessagesAreNotHeld(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	late := time.AfterFunc(10*time.Second, func() { _ = w.CloseWithError(errors.New("held")) })
+	defer late.Stop()
 	for i := range canary {
 		m := grpcBody(t, "", canary[:i])
 		go func() { _, _ = w.Write(m) }()

@@ -4,7 +4,7 @@ package main
 var secrets = []mutant{
 	{[]int{107}, "proxy/forward.go", "if x.grant != nil {\n\t\tif err := x.scrub(resp); err != nil {", "if false {\n\t\tif err := x.scrub(resp); err != nil {", e2e, "TestEchoes"},
 	{[]int{108}, "credentials/scrub.go", "for i := len(codings) - 1; i >= 0 && body != http.NoBody; i-- {", "for i := -1; i >= 0 && body != http.NoBody; i-- {", "credentials", "TestScrubBody"},
-	{[]int{109}, "credentials/scrub.go", "s.out = s.scan.feed(s.out[:0], s.buf[:n])", "s.scan = scan{a: s.scan.a}\n\t\ts.out = s.scan.feed(s.out[:0], s.buf[:n])", "credentials", "TestScrubBody"},
+	{[]int{109}, "credentials/scrub.go", "s.out = s.scan.feed(s.out[:0], p)", "s.scan = scan{a: s.scan.a}\n\ts.out = s.scan.feed(s.out[:0], p)", "credentials", "TestScrubBody"},
 	{[]int{110}, "credentials/scrub.go", "for _, k := range lengthy {\n\t\th.Del(k)", "for _, k := range lengthy {\n\t\t_ = k", "credentials", "TestScrubBody"},
 	{[]int{111}, "credentials/pattern.go", "add(shifted(enc, f, off))", "_, _, _ = enc, f, off", "credentials", "TestScrubBody"},
 	{[]int{112}, "proxy/forward.go", "x.result.Scrubbed += x.grant.ScrubHeader(out)", "_ = out", e2e, "TestEchoes"},
