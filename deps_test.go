@@ -73,13 +73,14 @@ func TestImports(t *testing.T) {
 		"credentials/file": {"credentials"},
 		"policy":           {"dest", "sandbox"},
 		"policy/rego":      {"policy", "policies"},
-		"proxy":            {"audit", "credentials", "dest", "policy", "proxy/canon", "proxy/h1", "proxy/leaf", "proxy/sniff", "proxy/socks", "proxy/ws", "sandbox"},
+		"proxy":            {"audit", "credentials", "dest", "policy", "proxy/canon", "proxy/h1", "proxy/leaf", "proxy/parent", "proxy/sniff", "proxy/socks", "proxy/ws", "sandbox"},
 		"proxy/canon":      {},
 		"proxy/h1":         {"dest"},
 		"proxy/leaf":       {"dest"},
 		"proxy/sniff":      {"dest"},
 		"proxy/socks":      {"dest"},
 		"proxy/dns":        {"dest"},
+		"proxy/parent":     {"dest"},
 		"proxy/resolve":    {}, // asks name servers, and knows nothing of who wants to know
 		"proxy/ws":         {},
 	}

@@ -242,6 +242,10 @@ func (c encoder) server(s *Server) {
 	c.addr("network.peer", s.Address)
 	c.str("server.binding", s.Binding)
 	c.str("server.via", s.Via)
+	c.str("server.parent", s.Parent)
+	if s.Unjudged {
+		c.str("address.judged", "by_name")
+	}
 	var denied, passed []string
 	for _, j := range s.Judged {
 		if t := j.Address.String() + " " + j.Class; j.OK {
@@ -270,6 +274,7 @@ func (c encoder) tls(k string, t *TLS) {
 	c.yes(k+".intercepted", t.Intercepted)
 	c.yes(k+".verified", t.Verified)
 	c.yes(k+".resumed", t.Resumed)
+	c.str(k+".client_sha256", t.ClientSHA256)
 }
 
 func (c encoder) credentials(us []CredentialUse) {

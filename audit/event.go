@@ -81,6 +81,7 @@ type TLS struct {
 	Issuer                     string
 	Verified                   bool
 	Resumed                    bool
+	ClientSHA256               string // the certificate that was shown to a server which asked for one
 }
 
 // Request is an HTTP request in canonical form. No header is kept but those
@@ -106,6 +107,9 @@ type Server struct {
 	TLS     *TLS
 	Binding string
 	Via     string // the operator's service that carries it
+	Parent  string // the parent proxy that connects to it
+	// Unjudged: only the parent knows its addresses.
+	Unjudged bool
 }
 
 // Judged is an address and what was said of it.

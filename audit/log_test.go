@@ -527,14 +527,14 @@ func TestTailFollows(t *testing.T) {
 func TestGolden(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	ap := netip.MustParseAddrPort
-	full := &TLS{Version: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", ALPN: "h2", SNI: "a.example", Intercepted: true, LeafSHA256: "00", Issuer: "CN=x", Verified: true, Resumed: true}
+	full := &TLS{Version: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", ALPN: "h2", SNI: "a.example", Intercepted: true, LeafSHA256: "00", Issuer: "CN=x", Verified: true, Resumed: true, ClientSHA256: "11"}
 	req := &Request{Method: "POST", Scheme: "https", Host: "a.example", Port: 443, Path: "/p", Query: "q=1", Original: "/P", Protocol: "2", UserAgent: "ua", ContentType: "application/json", Size: 3, ClientID: "c", Connect: "a.example:443", SNI: "a.example", HostAs: "A.example"}
 	sb := Sandbox{ID: "s1", Name: "web", Way: "run", Labels: map[string]string{"team": "web"}}
 	cn := Connection{ID: "c1", Ingress: "transparent", Client: ap("198.18.0.16:40000"), Original: ap("198.18.0.16:443"), TLS: full}
 	events := []*Event{
 		{Name: RequestDecision, Sandbox: sb, Connection: cn, Request: req, Server: &Server{Binding: "b:80"}, Credential: []CredentialUse{{Name: "github"}},
 			Decision: &Decision{Effect: "allow", Action: "forwarded", Phase: "egress", Code: "code", Public: "public", Operator: "operator", Reasons: []string{"r"}, Tags: []string{"t"}, Policy: "default", Digest: "dd", Input: []byte(`{"request":{"method":"POST"}}`), Steps: 7, Took: 9, Would: "default_deny"}},
-		{Name: RequestComplete, Of: "d1", Sandbox: sb, Connection: cn, Request: req, Server: &Server{Address: ap("192.0.2.1:443"), Judged: []Judged{{netip.MustParseAddr("10.0.0.1"), "private", false}}, TLS: full},
+		{Name: RequestComplete, Of: "d1", Sandbox: sb, Connection: cn, Request: req, Server: &Server{Address: ap("192.0.2.1:443"), Judged: []Judged{{netip.MustParseAddr("10.0.0.1"), "private", false}}, TLS: full, Parent: "http://p:3128", Unjudged: true},
 			Credential: []CredentialUse{{Name: "github", Kind: "bearer", Version: "v1", Source: "env:T", Place: "header:Authorization", Client: "stripped"}},
 			Result:     &Result{Outcome: "success", Status: 200, Source: "upstream", ErrorType: "e", Error: "m", BytesIn: 1, BytesOut: 2, Scrubbed: 3, Resends: 4, Took: 5, TimeToFirst: 6, ContentType: "text/plain", Flags: []string{"F"}, UpstreamProto: "HTTP/2.0"}},
 		{Name: RequestLost, Of: "d1"},

@@ -19,7 +19,7 @@ var doors = []mutant{
 	{[]int{227}, "proxy/exchange.go", "x.over = sb.Via(x.target)", "x.over = sb.Via(x.target)\n\t\tif x.over == nil && len(sb.Vias) > 0 && sb.Vias[0].Target == x.target {\n\t\t\tx.over = &sb.Vias[0]\n\t\t}", "proxy", "TestViaCarries"},
 	{[]int{227}, "proxy/tunnel.go", "if !binding && sb.Via(to) != nil {", "if false {", "proxy", "TestViaSealed"},
 	{[]int{228}, "proxy/forward.go", "if !x.over.Credentials {", "if false {", "proxy", "TestViaCarries"},
-	{[]int{229}, "proxy/pools.go", "k, settings := x.bound.TLS.Key(), x.bound.TLS", "k, settings := \"\", x.bound.TLS", e2e, "TestBindingSettings"},
+	{[]int{229}, "proxy/pools.go", "if m.tls = settings.Key(); settings == nil {", "if m.tls = \"\"; settings == nil {", e2e, "TestBindingSettings"},
 	{[]int{229}, "sandbox/tls.go", "c.RootCAs = t.roots", "c.InsecureSkipVerify = true", e2e, "TestBindingSettings"},
 	{[]int{229}, "cmd/sallyport/run.go", "o.secretFiles = append(o.secretFiles, path)", "_ = path", e2e, "TestBindFlag"},
 	{[]int{215}, "proxy/limits.go", "if !g.pace.take(l.Rate, time.Now()) {", "if !g.pace.take(l.Rate, time.Now()) && false {", "proxy", "TestLimitsOfOneSandbox"},

@@ -14,7 +14,7 @@ var names = []mutant{
 	{[]int{8, 10}, "dest/judge.go", "if b.prefix.Contains(ip) {", "if b.prefix.Contains(ip) && b.class != \"unspecified\" && b.class != \"multicast\" {", "dest", "TestJudge"},
 	{[]int{11}, "dest/judge.go", "if v.Class == Metadata {\n\t\treturn v", "if false {\n\t\treturn v", "dest", "TestJudge"},
 	{[]int{11}, "proxy/dial.go", "if !binding && dest.MetadataHost(h) {", "if false {", "proxy", "TestMetadataName"},
-	{[]int{12, 14}, "proxy/dial.go", "c, err := d.connect(ctx, addrs, to.Port())", "addrs, _ = s.resolve(ctx, to.Host(), true)\n\tc, err := d.connect(ctx, addrs, to.Port())", "proxy", "TestRebinding"},
+	{[]int{12, 14}, "proxy/dial.go", "c, err = d.connect(ctx, addrs, to)", "addrs, _ = s.resolve(ctx, d.reach(), to.Host(), true)\n\t\tc, err = d.connect(ctx, addrs, to)", "proxy", "TestRebinding"},
 	{[]int{13}, "proxy/dial.go", "if !j.OK && bad == nil {", "if !j.OK && bad == nil && len(addrs) == 1 {", "proxy", "TestMixedAnswer"},
 	{[]int{15, 29}, "proxy/dial.go", "&& dest.LocalHost(h) {", "&& false {", "proxy", "TestLocalNamesAreRefused"},
 	{[]int{16}, "dest/host.go", "name := lowerASCII(strings.TrimSuffix(s, \".\"))", "name := lowerASCII(s)", "dest", "TestParseHost"},

@@ -24,12 +24,15 @@ type requestBody struct {
 	n     atomic.Int64
 	limit int64 // 0 is none
 	err   atomic.Pointer[error]
+	clock *clock // nil while it is inspected
 }
 
 var errRequestTooLarge = refuse(http.StatusRequestEntityTooLarge, "request_too_large", "the body is larger than policy allows")
 
 func (b *requestBody) Read(p []byte) (int, error) {
+	b.clock.fetching()
 	n, err := b.Reader.Read(p)
+	b.clock.fetched()
 	if total := b.n.Add(int64(n)); b.limit > 0 && total > b.limit {
 		err = errRequestTooLarge
 	}

@@ -14,11 +14,18 @@ type Charter interface {
 	Keys() Keeper
 }
 
-// newWard holds together what is of one version.
-func (s *Server) newWard(sb *sandbox.Sandbox, pol Decider) *ward {
-	w := &ward{sb: sb, policy: pol, keys: s.cfg.Credentials}
+// newWard holds together what is of one version. Connections of another policy are
+// not used again: it may have asked about their addresses. Nor are those of bindings
+// that lead elsewhere now.
+func (g *Gate) newWard(sb *sandbox.Sandbox, pol Decider, was *ward) *ward {
+	w := &ward{sb: sb, policy: pol, keys: g.srv.cfg.Credentials, reach: g.srv.reachOf(pol)}
 	if c, ok := pol.(Charter); ok {
 		w.keys = c.Keys()
+	}
+	if was != nil && was.policy == pol && sb.SameWays(was.sb) {
+		w.pools = was.pools
+	} else {
+		w.pools = newPools(g, pol, w.reach)
 	}
 	return w
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -14,8 +13,6 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"syscall"
-	"time"
 
 	"sallyport/audit"
 	"sallyport/dest"
@@ -23,24 +20,22 @@ import (
 	"sallyport/proxy/h1"
 )
 
-// Limits of the stages of reaching an upstream.
-const (
-	resolveLimit = 10 * time.Second
-	connectLimit = 10 * time.Second
-)
-
 // A dial is one exchange's way to its upstream, and what was seen on it.
 type dial struct {
 	gate    *Gate
 	flow    *flow
+	ward    *ward
 	binding bool
 	x       *exchange // nil for a tunnel
 
 	mu     sync.Mutex
+	parent *Parent // that carries it; nil when nobody does
+	named  bool    // only the parent knows the addresses
 	judged []audit.Judged
 	peer   netip.AddrPort
 	conn   net.Conn // that the request was given
 	tls    *audit.TLS
+	up     *h1.Upstream // of the connection that was given last; nil when it is no such
 	conns  int
 }
 
@@ -67,7 +62,66 @@ func (d *dial) dial(ctx context.Context, to dest.Addr, q *policy.Question) (net.
 			return nil, ref
 		}
 	}
-	addrs, err := s.resolve(ctx, to.Host(), d.binding)
+	p := d.reach().parent(to)
+	d.towards(to)
+	var addrs []netip.Addr
+	var err error
+	if p.unjudged(to) {
+		err = d.unknown(to)
+	} else {
+		addrs, err = d.judge(ctx, to, q)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var c net.Conn
+	if p != nil {
+		c, err = d.through(ctx, p, to, addrs)
+	} else {
+		c, err = d.connect(ctx, addrs, to)
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.gate.failed.answered(to)
+	return c, nil
+}
+
+// reach is how upstreams are reached in the configuration that decided.
+func (d *dial) reach() *Reach { return d.ward.reach }
+
+func (d *dial) limits(to dest.Addr) Timeouts { return d.reach().timeouts(to) }
+
+// towards notes who carries what goes to a destination.
+func (d *dial) towards(to dest.Addr) {
+	p := d.reach().parent(to)
+	d.mu.Lock()
+	d.parent, d.named = p, p.unjudged(to)
+	d.mu.Unlock()
+}
+
+// unknown says of a destination whose addresses only a parent will know whether its
+// name may be asked for (hostile 104). A policy that asks about addresses gets none.
+func (d *dial) unknown(to dest.Addr) error {
+	if ref := d.gate.srv.meansNothing(to.Host(), d.binding); ref != nil {
+		return ref
+	}
+	if d.gate.ward.Load().policy.Has(policy.Dial) {
+		return unknownAddress()
+	}
+	return nil
+}
+
+func unknownAddress() *Refusal {
+	return refuse(http.StatusForbidden, "address_denied", "the destination's address is not known, and the policy asks for it").
+		operator("the parent proxy looks the name up: give it resolve: local, or no parent")
+}
+
+// judge resolves a destination, judges every address and asks policy where it has a
+// say.
+func (d *dial) judge(ctx context.Context, to dest.Addr, q *policy.Question) ([]netip.Addr, error) {
+	s := d.gate.srv
+	addrs, err := s.resolve(ctx, d.reach(), to.Host(), d.binding)
 	if err != nil {
 		return nil, err
 	}
@@ -103,12 +157,7 @@ func (d *dial) dial(ctx context.Context, to dest.Addr, q *policy.Question) (net.
 			return nil, ref
 		}
 	}
-	c, err := d.connect(ctx, addrs, to.Port())
-	if err != nil {
-		return nil, err
-	}
-	d.gate.failed.answered(to)
-	return s.homes.leave(c), nil
+	return addrs, nil
 }
 
 // judge says what kind of address it is and whether it is dialled. What is this
@@ -146,10 +195,14 @@ func (d *dial) again(ctx context.Context, w *ward, q *policy.Question) *Refusal 
 	for _, j := range d.judged {
 		addrs = append(addrs, j.Address)
 	}
+	unknown := d.parent != nil && d.peer.IsValid() && len(addrs) == 0
 	if len(addrs) == 0 && d.peer.IsValid() {
 		addrs = append(addrs, d.peer.Addr())
 	}
 	d.mu.Unlock()
+	if unknown {
+		return unknownAddress()
+	}
 	if len(addrs) == 0 { // it is not dialled yet, and will be asked about
 		return nil
 	}
@@ -161,55 +214,56 @@ func (d *dial) again(ctx context.Context, w *ward, q *policy.Question) *Refusal 
 	return nil
 }
 
-func (d *dial) connect(ctx context.Context, addrs []netip.Addr, port uint16) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectLimit)
+// connect dials addresses that were judged.
+func (d *dial) connect(ctx context.Context, addrs []netip.Addr, to dest.Addr) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.limits(to).Connect)
 	defer cancel()
-	var errs []error
-	for i, a := range addrs {
-		want := netip.AddrPortFrom(a, port)
-		nd := net.Dialer{
-			Timeout: connectLimit / time.Duration(min(len(addrs)-i, 3)),
-			// What the kernel is asked to connect to is what was judged (hostile 12, 14).
-			ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
-				got, err := netip.ParseAddrPort(address)
-				if err != nil || got.Addr().Unmap().WithZone("") != want.Addr() || got.Port() != port {
-					return refuse(http.StatusForbidden, "address_denied", "the address to dial is not the one that was judged")
-				}
-				return nil
-			},
-		}
-		c, err := nd.DialContext(ctx, "tcp", want.String())
-		if err == nil {
-			d.mu.Lock()
-			d.peer = want
-			d.mu.Unlock()
-			return c, nil
-		}
-		errs = append(errs, err)
-		if ctx.Err() != nil {
-			break
-		}
+	c, at, err := race(ctx, addrs, to.Port())
+	if err == nil {
+		d.mu.Lock()
+		d.peer = at
+		d.mu.Unlock()
+		return d.gate.srv.homes.leave(c), nil
 	}
-	return nil, &dialError{errors.Join(errs...)}
+	var ref *Refusal
+	switch {
+	case errors.As(err, &ref):
+		return nil, ref
+	case late(ctx, err):
+		return nil, refuse(http.StatusGatewayTimeout, "connect_timeout", "the destination did not accept a connection in time").because(err)
+	}
+	return nil, refuse(http.StatusBadGateway, "connect_failed", "the destination refused the connection").because(err)
+}
+
+// meansNothing refuses names that mean something in one place only.
+func (s *Server) meansNothing(h dest.Host, binding bool) *Refusal {
+	if !binding && dest.MetadataHost(h) {
+		return refuse(http.StatusForbidden, "address_denied", "metadata services are reached through a binding only")
+	}
+	if !binding && len(s.cfg.AllowPrivate) == 0 && dest.LocalHost(h) {
+		return refuse(http.StatusForbidden, "address_denied", "this name means something on a private network only").
+			operator("%s is not looked up; open it with a binding, or its network with --allow-private", h)
+	}
+	return nil
 }
 
 // resolve returns the addresses of an absolute name, without zones or mapping.
-func (s *Server) resolve(ctx context.Context, h dest.Host, binding bool) ([]netip.Addr, error) {
+func (s *Server) resolve(ctx context.Context, r *Reach, h dest.Host, binding bool) ([]netip.Addr, error) {
 	if a, ok := h.Addr(); ok {
 		return []netip.Addr{a}, nil
 	}
-	if !binding && dest.MetadataHost(h) {
-		return nil, refuse(http.StatusForbidden, "address_denied", "metadata services are reached through a binding only")
+	if ref := s.meansNothing(h, binding); ref != nil {
+		return nil, ref
 	}
-	if !binding && len(s.cfg.AllowPrivate) == 0 && dest.LocalHost(h) {
-		return nil, refuse(http.StatusForbidden, "address_denied", "this name means something on a private network only").
-			operator("%s is not looked up; open it with a binding, or its network with --allow-private", h)
-	}
-	ctx, cancel := context.WithTimeout(ctx, resolveLimit)
+	ctx, cancel := context.WithTimeout(ctx, r.Timeouts.or(DefaultTimeouts).Resolve)
 	defer cancel()
-	got, err := s.cfg.Resolver.LookupNetIP(ctx, "ip", h.String()+".")
+	asked := s.cfg.Resolver
+	if r.Resolver != nil {
+		asked = r.Resolver
+	}
+	got, err := asked.LookupNetIP(ctx, "ip", h.String()+".")
 	if err != nil {
-		return nil, &resolveError{err}
+		return nil, nameRefusal(ctx, err)
 	}
 	out := make([]netip.Addr, 0, len(got))
 	for _, a := range got {
@@ -219,21 +273,21 @@ func (s *Server) resolve(ctx context.Context, h dest.Host, binding bool) ([]neti
 		out = append(out, a.Unmap())
 	}
 	if len(out) == 0 {
-		return nil, &resolveError{fmt.Errorf("%s has no address", h)}
+		return nil, nameRefusal(ctx, fmt.Errorf("%s has no address", h))
 	}
 	return out, nil
 }
 
-// handshake opens TLS to an upstream and verifies who it is.
-func (d *dial) handshake(ctx context.Context, c net.Conn, cfg *tls.Config) (*tls.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, handshakeLimit)
-	defer cancel()
-	tc := tls.Client(c, cfg)
-	if err := tc.HandshakeContext(ctx); err != nil {
-		_ = c.Close()
-		return nil, &tlsError{err}
+// nameRefusal says in our own words why there is no address.
+func nameRefusal(ctx context.Context, err error) error {
+	var nx *net.DNSError
+	if errors.As(err, &nx) && nx.IsNotFound {
+		return refuse(http.StatusBadGateway, "name_unresolved", "the destination's name does not exist").because(err)
 	}
-	return tc, nil
+	if late(ctx, err) {
+		return refuse(http.StatusGatewayTimeout, "resolve_timeout", "the destination's name was not resolved in time").because(err)
+	}
+	return refuse(http.StatusBadGateway, "name_unresolved", "the destination's name could not be resolved").because(err)
 }
 
 // gotConn learns which connection a request was given.
@@ -246,13 +300,21 @@ func (d *dial) gotConn(info httptrace.GotConnInfo) {
 		d.peer = addrPort(a)
 	}
 	c := info.Conn
+	d.up = nil
 	if u, ok := c.(*upstreamConn); ok {
 		u.Begin(d.x != nil && d.x.websocket)
-		c = u.inner
+		d.up, c = u.Upstream, u.inner
 	}
 	if tc, ok := c.(*tls.Conn); ok {
-		d.tls = d.gate.pools.Load().tlsOf(tc)
+		d.tls = d.ward.pools.tlsOf(tc)
 	}
+}
+
+// trailing reports whether an answer is whole but for its trailer.
+func (d *dial) trailing() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.up != nil && d.up.Trailing()
 }
 
 func tlsRecord(cs tls.ConnectionState) *audit.TLS {
@@ -270,7 +332,7 @@ func tlsRecord(cs tls.ConnectionState) *audit.TLS {
 func (d *dial) server(binding string) *audit.Server {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return &audit.Server{Address: d.peer, Judged: d.judged, TLS: d.tls, Binding: binding}
+	return &audit.Server{Address: d.peer, Judged: d.judged, TLS: d.tls, Binding: binding, Parent: d.parent.String(), Unjudged: d.named}
 }
 
 func (d *dial) resends() int {
@@ -285,48 +347,11 @@ type upstreamConn struct {
 	inner net.Conn
 }
 
-type (
-	resolveError struct{ error }
-	dialError    struct{ error }
-	tlsError     struct{ error }
-)
-
-func (e *resolveError) Unwrap() error { return e.error }
-func (e *dialError) Unwrap() error    { return e.error }
-func (e *tlsError) Unwrap() error     { return e.error }
-
-// upstreamRefusal says in our own words what went wrong on the way to an
-// upstream or back.
+// upstreamRefusal says in our own words what went wrong on the way back from an
+// upstream.
 func upstreamRefusal(err error) *Refusal {
-	var (
-		re *resolveError
-		de *dialError
-		te *tlsError
-		ne net.Error
-		nx *net.DNSError
-		ce *tls.CertificateVerificationError
-		ue x509.UnknownAuthorityError
-	)
-	slow := errors.As(err, &ne) && ne.Timeout()
-	switch {
-	case errors.As(err, &re):
-		r := refuse(http.StatusBadGateway, "name_unresolved", "the destination's name could not be resolved")
-		if errors.As(err, &nx) && nx.IsNotFound {
-			r.Public = "the destination's name does not exist"
-		}
-		if slow {
-			r.Status = http.StatusGatewayTimeout
-		}
-		return r.because(err)
-	case errors.As(err, &te) && (errors.As(err, &ce) || errors.As(err, &ue)):
-		return refuse(http.StatusBadGateway, "tls_verify", "the destination's certificate does not prove who it is").because(err)
-	case errors.As(err, &te):
-		return refuse(http.StatusBadGateway, "tls_failed", "no TLS connection to the destination could be made").because(err)
-	case errors.As(err, &de) && slow:
-		return refuse(http.StatusGatewayTimeout, "connect_timeout", "the destination did not accept a connection in time").because(err)
-	case errors.As(err, &de):
-		return refuse(http.StatusBadGateway, "connect_failed", "the destination refused the connection").because(err)
-	case slow:
+	var ne net.Error
+	if errors.As(err, &ne) && ne.Timeout() {
 		return refuse(http.StatusGatewayTimeout, "upstream_timeout", "the destination did not answer in time").because(err)
 	}
 	return refuse(http.StatusBadGateway, "upstream_failed", "the destination's answer could not be read").because(err)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"net/textproto"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -56,8 +57,9 @@ type exchange struct {
 	grant    *credentials.Grant
 	stripped []string
 	dial     *dial
-	cause    context.Context // of what is sent: says whether a change cut it
-	first    atomic.Int64    // nanoseconds from start to the first byte of the answer; set by the transport
+	cause    context.Context // of what is sent: says whether a change or the clock cut it
+	clock    *clock
+	first    atomic.Int64 // nanoseconds from start to the first byte of the answer; set by the transport
 	result   audit.Result
 	recorded bool
 }
@@ -177,7 +179,13 @@ func (x *exchange) connect() {
 		x.refuse(refuse(http.StatusBadRequest, "authority_invalid", "CONNECT needs host:port").because(err).closing())
 		return
 	}
-	x.target = a
+	via, ref := x.srv.marks.passed(x.r.Header["Via"])
+	if ref != nil {
+		x.recorded = false
+		x.refuse(ref)
+		return
+	}
+	x.target, x.via = a, via
 	x.srv.forward.ServeHTTP(&connectWriter{x.w.ResponseWriter}, x.r)
 }
 
@@ -274,10 +282,14 @@ func sealed(sb *sandbox.Sandbox, binding bool) *Refusal {
 
 // send forwards through goproxy's chain, which calls roundTrip.
 func (x *exchange) send() error {
-	x.dial = &dial{gate: x.gate, flow: x.flow, binding: x.within(), x: x}
+	x.dial = &dial{gate: x.gate, flow: x.flow, ward: x.ward, binding: x.within(), x: x}
+	x.dial.towards(x.final)
 	ctx, cut := context.WithCancelCause(x.r.Context())
 	defer cut(nil)
 	x.cause = ctx
+	x.clock = newClock(x.dial.limits(x.final), cut)
+	x.clock.trailing = x.dial.trailing
+	defer x.clock.end()
 	defer x.gate.follow(&live{again: x.again, cut: func(why error) {
 		cut(why)
 		_ = x.rc.SetReadDeadline(time.Now().Add(cutGrace)) // a client that neither reads nor writes waits for nothing
@@ -290,8 +302,9 @@ func (x *exchange) send() error {
 	}
 	ctx = withDial(ctx, x.dial)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn:              x.dial.gotConn,
-		Got1xxResponse:       x.w.got1xx,
+		GotConn:              func(i httptrace.GotConnInfo) { x.dial.gotConn(i); x.clock.given() },
+		Got1xxResponse:       func(code int, h textproto.MIMEHeader) error { x.clock.hinted(); return x.w.got1xx(code, h) },
+		WroteRequest:         func(httptrace.WroteRequestInfo) { x.clock.sent() },
 		GotFirstResponseByte: func() { x.first.Store(int64(time.Since(x.start))) },
 	})
 	out := x.outgoing(ctx)

@@ -21,6 +21,7 @@ type route struct {
 	dst     netip.AddrPort // the address that was connected to; zero when there is none
 	connect dest.Addr      // the authority of a CONNECT request; zero when there is none
 	shown   *shown         // at a door; nil where none asks
+	via     []string       // other sallyports that a CONNECT request came through
 	// answer tells a client that waits for it whether the connection is made; nil
 	// where none does.
 	answer func(*Refusal) error

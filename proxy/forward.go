@@ -40,6 +40,9 @@ func (x *exchange) equip() error {
 			names = nil
 		}
 	}
+	if x.blind() {
+		names = nil
+	}
 	if len(names) == 0 {
 		x.stripped = x.ward.keys.Strip(t, x.r.Header, x.r.URL)
 		if g := x.srv.cfg.Credentials.Watch(t); g != nil {
@@ -58,6 +61,12 @@ func (x *exchange) equip() error {
 	g.PrepareRequest(x.r.Header)
 	x.grant = g
 	return nil
+}
+
+// blind reports whether what proves who asks stays here, since nobody here will
+// know where the request goes.
+func (x *exchange) blind() bool {
+	return x.ward.reach.parent(x.final).withholds(x.final)
 }
 
 // credentials are those that policy asks for, and that of the binding.
@@ -90,7 +99,7 @@ func (x *exchange) outgoing(ctx context.Context) *http.Request {
 	out.Trailer = nil
 	out.Body = http.NoBody
 	if x.body != nil {
-		x.body.limit = x.decision.Limits.RequestBytes
+		x.body.limit, x.body.clock = x.decision.Limits.RequestBytes, x.clock
 		out.Body = x.body
 		if x.facts.BodyState == policy.BodyParsed {
 			out.ContentLength = x.facts.Size
@@ -121,7 +130,8 @@ func (x *exchange) roundTrip(req *http.Request) *http.Response {
 	if l := x.decision.Limits.RequestBytes; l > 0 && req.ContentLength > l {
 		return x.answer(errRequestTooLarge)
 	}
-	resp, err := x.gate.pools.Load().of(x).RoundTrip(req)
+	resp, err := x.ward.pools.of(x).RoundTrip(req)
+	x.clock.headed()
 	x.w.noMoreHints()
 	switching := err == nil && x.websocket && resp.StatusCode == http.StatusSwitchingProtocols
 	if err == nil && !switching && (resp.StatusCode < 200 || resp.StatusCode > 599) {
@@ -133,6 +143,9 @@ func (x *exchange) roundTrip(req *http.Request) *http.Response {
 			resp := x.answer(e.ref)
 			x.endedBy(e)
 			return resp
+		}
+		if ref := lateness(x.cause); ref != nil {
+			return x.answer(ref)
 		}
 		if berr := x.body.failure(); berr != nil {
 			err = bodyRefusal(berr)
@@ -146,7 +159,7 @@ func (x *exchange) roundTrip(req *http.Request) *http.Response {
 			return x.answer(ref)
 		}
 	}
-	x.w.from = &arrival{ReadCloser: resp.Body, left: resp.ContentLength}
+	x.w.from = &arrival{ReadCloser: resp.Body, left: resp.ContentLength, clock: x.clock}
 	if resp.Body != http.NoBody {
 		resp.Body = x.w.from
 	}
@@ -292,6 +305,10 @@ func (x *exchange) cut(err error) {
 	x.w.broken = err
 	if e := ended(x.cause); e != nil {
 		x.endedBy(e)
+		return
+	}
+	if ref := lateness(x.cause); ref != nil {
+		x.fail(ref.Code, ref)
 		return
 	}
 	kind := "truncated"

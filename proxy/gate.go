@@ -33,7 +33,6 @@ type Gate struct {
 	names     Names
 	budget    *leaf.Budget
 	tls       *tlsServer
-	pools     atomic.Pointer[pools]
 	floods    *floods
 	failed    *failures
 	inspected atomic.Int64 // bytes of memory
@@ -66,8 +65,7 @@ func (s *Server) Open(sb *sandbox.Sandbox, pol Decider, names Names) *Gate {
 		flows:  map[*flow]struct{}{},
 		live:   map[*live]struct{}{},
 	}
-	g.ward.Store(s.newWard(sb, pol))
-	g.pools.Store(newPools(g, pol))
+	g.ward.Store(g.newWard(sb, pol, nil))
 	g.floods = newFloods(g)
 	s.mu.Lock()
 	s.gates[g] = struct{}{}
@@ -211,7 +209,7 @@ func (g *Gate) close() {
 	}
 	g.mu.Unlock()
 	g.wg.Wait()
-	g.pools.Load().close()
+	g.ward.Load().pools.close()
 	g.floods.close()
 	g.srv.mu.Lock()
 	delete(g.srv.gates, g)

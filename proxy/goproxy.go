@@ -54,7 +54,7 @@ func (s *Server) connected(req *http.Request, c net.Conn) {
 		return
 	}
 	g := f.gate
-	r := route{ingress: "connect", connect: x.target, shown: f.route.shown}
+	r := route{ingress: "connect", connect: x.target, shown: f.route.shown, via: x.via}
 	// The flow of the explicit request ends here and hands its slot to the next.
 	f.handOver()
 	g.goes(c, func() { g.carry(c, r) })

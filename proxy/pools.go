@@ -15,17 +15,26 @@ import (
 	"sallyport/sandbox"
 )
 
-// pools are the upstream connections of one sandbox: no other uses them, and
-// those that a binding opened serve bindings with the same TLS settings only,
-// since a pool knows a connection by its name and port alone.
+// pools are the upstream connections of one sandbox: no other uses them, and those
+// that were opened in one manner serve nothing else, since a pool knows a connection
+// by its name and port alone.
 type pools struct {
 	gate  *Gate
+	reach *Reach
 	keep  bool // connections are used again: nobody asks about addresses
-	open  *http.Transport
-	bound map[string]*http.Transport // by the settings; filled under mu
 
 	mu  sync.Mutex
+	by  map[manner]*http.Transport
 	tls map[*tls.Conn]*audit.TLS // what is said of connections, which does not change
+}
+
+// A manner is how connections are opened and to whom they prove what.
+type manner struct {
+	within bool         // a binding or a via named the destination
+	via    bool         // it is a via's
+	tls    string       // the key of what they say of TLS
+	as     *Destination // what the configuration says of the destination; nil when it is not that which counts
+	bare   bool         // nobody proves who asks
 }
 
 // maxTLS bounds what is remembered of connections.
@@ -42,39 +51,48 @@ func (p *pools) tlsOf(c *tls.Conn) *audit.TLS {
 		clear(p.tls)
 	}
 	t := tlsRecord(c.ConnectionState())
+	if b, ok := c.NetConn().(*bounded); ok {
+		t.ClientSHA256 = b.client
+	}
 	p.tls[c] = t
 	return t
 }
 
-func newPools(g *Gate, pol Decider) *pools {
-	p := &pools{gate: g, keep: !pol.Has(policy.Dial), bound: map[string]*http.Transport{}, tls: map[*tls.Conn]*audit.TLS{}}
-	p.open = p.transport(nil)
-	return p
+func newPools(g *Gate, pol Decider, r *Reach) *pools {
+	return &pools{gate: g, reach: r, keep: !pol.Has(policy.Dial), by: map[manner]*http.Transport{}, tls: map[*tls.Conn]*audit.TLS{}}
 }
 
 // of is the pool of a request.
 func (p *pools) of(x *exchange) *http.Transport {
-	if !x.within() {
-		return p.open
-	}
-	k, settings := x.bound.TLS.Key(), x.bound.TLS
+	m := manner{within: x.within(), bare: p.reach.parent(x.final).withholds(x.final)}
+	settings := x.bound.TLS
 	if x.over != nil {
-		k, settings = "via "+x.over.TLS.Key(), x.over.TLS
+		m.via, settings = true, x.over.TLS
+	}
+	if m.tls = settings.Key(); settings == nil {
+		m.as = p.reach.of(x.final)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	t := p.bound[k]
+	t := p.by[m]
 	if t == nil {
-		t = p.transport(settings)
-		p.bound[k] = t
+		t = p.transport(m, settings)
+		p.by[m] = t
 	}
 	return t
 }
 
-func (p *pools) transport(settings *sandbox.TLS) *http.Transport {
+func (p *pools) transport(m manner, settings *sandbox.TLS) *http.Transport {
 	s := p.gate.srv
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.cfg.UpstreamRoots, NextProtos: []string{"h2", "http/1.1"}, ClientSessionCache: tls.NewLRUClientSessionCache(256)}
 	settings.Apply(cfg)
+	m.as.settle(cfg)
+	if m.bare {
+		cfg.Certificates = nil
+	}
+	if len(cfg.Certificates) > 0 { // a session that is resumed does not say whom it was opened for
+		cfg.ClientSessionCache = nil
+	}
 	return &http.Transport{
 		Proxy:                  nil, // never the environment's: it could be ourselves
 		DialContext:            p.dialPlain,
@@ -115,10 +133,11 @@ func (p *pools) dialTLS(base *tls.Config) func(context.Context, string, string) 
 		if cfg.ServerName == "" {
 			cfg.ServerName = a.Host().String()
 		}
-		if x := dialFrom(ctx).x; x.websocket {
+		d := dialFrom(ctx)
+		if d.x.websocket {
 			cfg.NextProtos = []string{"http/1.1"}
 		}
-		tc, err := dialFrom(ctx).handshake(ctx, c, cfg)
+		tc, err := d.handshake(ctx, c, cfg, d.limits(a))
 		if err != nil {
 			return nil, err
 		}
@@ -142,10 +161,9 @@ func (p *pools) dial(ctx context.Context, address string) (net.Conn, error) {
 }
 
 func (p *pools) close() {
-	p.open.CloseIdleConnections()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, t := range p.bound {
+	for _, t := range p.by {
 		t.CloseIdleConnections()
 	}
 }

@@ -78,6 +78,9 @@ type Config struct {
 	// Resolver is asked with a trailing dot, so that no search list applies; nil
 	// means the system's servers through Go's own resolver.
 	Resolver Resolver
+	// Reach is how upstreams are reached where whoever decides says nothing else; nil is
+	// the zero Reach.
+	Reach *Reach
 	// AllowPrivate opens prefixes that are not public, except metadata addresses.
 	AllowPrivate []netip.Prefix
 	// UpstreamRoots verify upstream certificates; nil means the system's.

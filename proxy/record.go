@@ -142,8 +142,8 @@ func (x *exchange) record() error {
 // use is what a decision's record says of a credential that was asked for.
 func (x *exchange) use(name string) audit.CredentialUse {
 	u := audit.CredentialUse{Name: name}
-	if x.over != nil && !x.over.Credentials {
-		u.Client = "withheld" // it does not go to an operator's service
+	if x.over != nil && !x.over.Credentials || x.blind() {
+		u.Client = "withheld" // it does not go to an operator's service, nor where nobody knows
 	}
 	return u
 }
@@ -228,7 +228,7 @@ func (x *exchange) complete() {
 			ev.Credential = append(ev.Credential, audit.CredentialUse{Name: c.Name})
 		}
 	}
-	if x.over != nil && !x.over.Credentials {
+	if x.over != nil && !x.over.Credentials || x.blind() {
 		for _, n := range x.credentials() {
 			ev.Credential = append(ev.Credential, x.use(n))
 		}

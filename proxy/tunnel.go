@@ -42,7 +42,7 @@ func (f *flow) tunnel(w *ward, q *policy.Question, d *policy.Decision, client ne
 	}
 	ctx, cut := context.WithCancelCause(g.ctx)
 	defer cut(nil)
-	dl := &dial{gate: g, flow: f, binding: binding}
+	dl := &dial{gate: g, flow: f, ward: w, binding: binding}
 	sp := newSpan(g.bounds(d.Limits), cut)
 	defer sp.end()
 	defer g.follow(&live{again: func(now *ward) *Refusal {

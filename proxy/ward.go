@@ -17,6 +17,8 @@ type ward struct {
 	sb     *sandbox.Sandbox
 	policy Decider
 	keys   Keeper
+	reach  *Reach
+	pools  *pools
 }
 
 // stopped is why nothing passes whatever policy says, or nil.
@@ -91,13 +93,12 @@ func (l *live) look(w *ward) {
 // it. What is under way and would be refused now is cut before Update returns;
 // what was asked before, and would be allowed, goes on.
 func (g *Gate) Update(sb *sandbox.Sandbox, pol Decider) {
-	// Connections of another policy are not used again: it may have asked about their
-	// addresses. Nor are those of bindings that lead elsewhere now.
-	if w := g.ward.Load(); w.policy != pol || !sb.SameWays(w.sb) {
-		g.pools.Swap(newPools(g, pol)).close()
+	was := g.ward.Load()
+	now := g.newWard(sb, pol, was)
+	g.ward.Store(now)
+	if now.pools != was.pools {
+		was.pools.close()
 	}
-	g.ward.Store(g.srv.newWard(sb, pol))
-	now := g.ward.Load()
 	g.mu.Lock()
 	all := make([]*live, 0, len(g.live))
 	for l := range g.live {

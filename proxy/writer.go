@@ -115,13 +115,16 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 // says whether what was written may wait.
 type arrival struct {
 	io.ReadCloser
-	left int64 // less than 0 when nobody knows
-	done bool
+	left  int64 // less than 0 when nobody knows
+	done  bool
+	clock *clock
 }
 
 // Read reads what has come.
 func (a *arrival) Read(p []byte) (int, error) {
+	a.clock.listening()
 	n, err := a.ReadCloser.Read(p)
+	a.clock.heard()
 	if a.left > 0 {
 		a.left -= int64(n)
 	}

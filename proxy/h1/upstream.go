@@ -23,6 +23,7 @@ type Upstream struct {
 	out  []byte // checked, to be passed on
 	err  error
 	seen int // informational answers
+	body follower
 
 	mu       sync.Mutex
 	expect   bool // a head comes next
@@ -43,6 +44,10 @@ func (u *Upstream) Begin(switches bool) {
 	u.idle, u.expect, u.switches = false, true, switches
 	u.mu.Unlock()
 }
+
+// Trailing reports whether an answer has come whole but for its trailer. It is for
+// any goroutine.
+func (u *Upstream) Trailing() bool { return u.body.ended.Load() }
 
 func malformed(public string) *Error {
 	return &Error{Status: http.StatusBadGateway, Code: "upstream_malformed", Public: "the destination's answer is malformed", Operator: public}
@@ -70,6 +75,7 @@ func (u *Upstream) Read(p []byte) (int, error) {
 			u.err = malformed("it answers what was not asked")
 			continue
 		case !expect:
+			u.body.pass(p[:n])
 			return n, err
 		}
 		if len(u.buf) == 0 { // nearly always the whole head comes at once
@@ -103,11 +109,12 @@ func (u *Upstream) whole(b []byte) (bool, *Error) {
 	if end < 0 {
 		return false, nil
 	}
-	status, err := checkResponse(b[:end])
+	status, chunked, err := checkResponse(b[:end])
 	if err != nil || status < 200 {
 		return false, err
 	}
 	u.seen = 0
+	u.follow(chunked, b[end:])
 	u.mu.Lock()
 	u.expect = false
 	u.mu.Unlock()
@@ -125,7 +132,7 @@ func (u *Upstream) heads() *Error {
 			}
 			return nil
 		}
-		status, err := checkResponse(u.buf[:end])
+		status, chunked, err := checkResponse(u.buf[:end])
 		if err != nil {
 			return err
 		}
@@ -136,6 +143,7 @@ func (u *Upstream) heads() *Error {
 			return malformed("it switches protocols, and nobody asked for that")
 		}
 		if status >= 200 || agreed {
+			u.follow(chunked && !agreed, u.buf[end:])
 			u.out, u.buf, u.seen = append(u.out, u.buf...), nil, 0
 			u.mu.Lock()
 			u.expect = false
@@ -147,6 +155,15 @@ func (u *Upstream) heads() *Error {
 		}
 		u.out = append(u.out, u.buf[:end]...)
 		u.buf = bytes.Clone(u.buf[end:])
+	}
+}
+
+// follow begins with what came of a body already.
+func (u *Upstream) follow(chunked bool, b []byte) {
+	u.body.stop()
+	if chunked {
+		u.body.begin()
+		u.body.pass(b)
 	}
 }
 
@@ -167,21 +184,21 @@ func headEnd(b []byte) int {
 	}
 }
 
-func checkResponse(b []byte) (status int, err *Error) {
+func checkResponse(b []byte) (status int, chunked bool, err *Error) {
 	for i, c := range b {
 		if c == 0 || c == '\r' && (i+1 >= len(b) || b[i+1] != '\n') {
-			return 0, malformed("its head has a NUL or a bare CR")
+			return 0, false, malformed("its head has a NUL or a bare CR")
 		}
 	}
 	line, rest, _ := bytes.Cut(b, []byte("\n"))
 	line = bytes.TrimSuffix(line, []byte("\r"))
 	if len(line) < 12 || !bytes.HasPrefix(line, []byte("HTTP/1.")) || line[7] != '0' && line[7] != '1' || line[8] != ' ' ||
 		!digit(line[9]) || !digit(line[10]) || !digit(line[11]) || len(line) > 12 && line[12] != ' ' {
-		return 0, malformed("its status line is not one of HTTP/1")
+		return 0, false, malformed("its status line is not one of HTTP/1")
 	}
 	status = int(line[9]-'0')*100 + int(line[10]-'0')*10 + int(line[11]-'0')
 	if status < 100 || status > 599 {
-		return 0, malformed("its status means nothing here")
+		return 0, false, malformed("its status means nothing here")
 	}
 	var cl []byte
 	te := false
@@ -195,25 +212,25 @@ func checkResponse(b []byte) (status int, err *Error) {
 		name, value, colon := bytes.Cut(f, []byte(":"))
 		switch {
 		case !colon || !token(name):
-			return 0, malformed("its head has a field without a name")
+			return 0, false, malformed("its head has a field without a name")
 		case bytes.EqualFold(name, []byte("Content-Length")):
 			value = bytes.Trim(value, " \t")
 			if _, ok := length(value); !ok || cl != nil && !bytes.Equal(cl, value) {
-				return 0, malformed("its Content-Length is not one number")
+				return 0, false, malformed("its Content-Length is not one number")
 			}
 			cl = value
 		case bytes.EqualFold(name, []byte("Transfer-Encoding")):
 			if te {
-				return 0, malformed("its Transfer-Encoding stands twice")
+				return 0, false, malformed("its Transfer-Encoding stands twice")
 			}
 			te = true
 		}
 	}
 	if te && line[7] == '0' { // RFC 9112, 6.1
-		return 0, malformed("it has a Transfer-Encoding in HTTP/1.0")
+		return 0, false, malformed("it has a Transfer-Encoding in HTTP/1.0")
 	}
 	if te && cl != nil {
-		return 0, malformed("its length is said twice, by Content-Length and Transfer-Encoding")
+		return 0, false, malformed("its length is said twice, by Content-Length and Transfer-Encoding")
 	}
-	return status, nil
+	return status, te, nil
 }
