@@ -34,6 +34,7 @@ const (
 	RequestDecision Name = "egress.request.decision" // durable before any upstream byte
 	RequestComplete Name = "egress.request.complete"
 	RequestProgress Name = "egress.request.progress" // what passed of what lasts until now
+	MessageDecision Name = "egress.message.decision" // a message that was refused
 	RequestLost     Name = "egress.request.lost"     // made at recovery: a decision whose end nobody saw
 	TunnelDecision  Name = "egress.tunnel.decision"
 	TunnelOpen      Name = "egress.tunnel.open"

@@ -72,7 +72,7 @@ func FormatEntry(w io.Writer, e Entry, color bool) error {
 
 func verb(e Entry) (string, string) {
 	switch n := Name(e.Str("event.name")); n {
-	case RequestDecision, TunnelDecision:
+	case RequestDecision, TunnelDecision, MessageDecision:
 		switch d := e.Str("policy.decision"); d {
 		case "allow", "respond":
 			if e.Str("policy.would_deny") != "" {

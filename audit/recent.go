@@ -45,7 +45,7 @@ func (r *Recent) Wrote(lines []byte) {
 	for line := range bytes.Lines(lines) {
 		head := line[:min(len(line), 512)]
 		switch Name(member(head, `"event.name":"`)) {
-		case RequestDecision, TunnelDecision:
+		case RequestDecision, TunnelDecision, MessageDecision:
 			r.decided(member(head, `"event.id":"`), bytes.TrimSuffix(line, []byte("\n")))
 		case RequestComplete, RequestLost, TunnelOpen, TunnelClose, DenySummary:
 			if k := r.by[member(head, `"event.of":"`)]; k != nil {

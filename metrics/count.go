@@ -16,7 +16,7 @@ import (
 func (m *Meter) count(ev *audit.Event) {
 	m.records.WithLabelValues(known(events, string(ev.Name))).Inc()
 	switch ev.Name {
-	case audit.RequestDecision, audit.TunnelDecision, audit.DNSQuery, audit.PacketRefused, audit.EnrolRefused, audit.ControlRefused:
+	case audit.RequestDecision, audit.TunnelDecision, audit.MessageDecision, audit.DNSQuery, audit.PacketRefused, audit.EnrolRefused, audit.ControlRefused:
 		m.happened(ev.Name, ev, 1)
 	case audit.DenySummary:
 		if l := ev.Lifecycle; l != nil {
@@ -43,7 +43,7 @@ func (m *Meter) count(ev *audit.Event) {
 // that were not kept apart nothing is known but how many there were.
 func (m *Meter) happened(of audit.Name, ev *audit.Event, n int) {
 	switch of {
-	case audit.RequestDecision, audit.TunnelDecision:
+	case audit.RequestDecision, audit.TunnelDecision, audit.MessageDecision:
 		m.decided(ev.Decision, n)
 	case audit.DNSQuery:
 		rcode := other

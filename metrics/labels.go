@@ -22,7 +22,7 @@ var (
 	reasons    = set("no_certificate wrong_certificate no_token wrong_token from_browser forbidden busy")
 	events     = func() map[string]bool {
 		out := map[string]bool{}
-		for _, n := range []audit.Name{audit.RequestDecision, audit.RequestComplete, audit.RequestProgress, audit.RequestLost, audit.TunnelDecision, audit.TunnelOpen, audit.TunnelProgress, audit.TunnelClose, audit.DNSQuery, audit.PacketRefused,
+		for _, n := range []audit.Name{audit.RequestDecision, audit.RequestComplete, audit.RequestProgress, audit.MessageDecision, audit.RequestLost, audit.TunnelDecision, audit.TunnelOpen, audit.TunnelProgress, audit.TunnelClose, audit.DNSQuery, audit.PacketRefused,
 			audit.DenySummary, audit.LifecycleStart, audit.LifecycleStop, audit.ControlChange, audit.ControlRefused, audit.ConfigLoaded, audit.ConfigRefused, audit.SandboxEnrolled, audit.EnrolRefused} {
 			out[string(n)] = true
 		}

@@ -39,8 +39,9 @@ type Question struct {
 	Phase       Phase
 	Sandbox     *sandbox.Sandbox
 	Destination Destination
-	Request     *RequestFacts  // phases egress, dial, response; nil in dial for an opaque connection
+	Request     *RequestFacts  // phases egress, dial, response, message; nil in dial for an opaque connection
 	Response    *ResponseFacts // phase response
+	Message     *MessageFacts  // phase message
 	Addresses   []netip.Addr   // phase dial
 }
 
@@ -81,6 +82,15 @@ type ResponseFacts struct {
 	ContentType string
 	Body        any
 	BodyState   BodyState
+}
+
+// MessageFacts is a message before the other side sees any of it.
+type MessageFacts struct {
+	Direction string // "to_origin", "to_client"
+	Kind      string // "text", "binary", "grpc"
+	Size      int64  // in bytes; -1 when not known: uncertain
+	Body      any    // a JSON value when BodyState is BodyParsed
+	BodyState BodyState
 }
 
 // A Decision is an answer. The zero Decision denies.

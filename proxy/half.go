@@ -23,7 +23,8 @@ type half struct {
 	src, dst *end
 	read     *ws.Reader
 	search   *credentials.Search // for secrets; nil where none can be
-	lane     *lane               // counts bytes
+	judge    *judge
+	lane     *lane // counts bytes
 
 	messages atomic.Int64
 	closed   atomic.Int64 // the code of the close that it carried; 0 before
@@ -42,6 +43,7 @@ func (e *sendError) Unwrap() error { return e.error }
 // passed any more it reads on for the close that answers ours.
 func (h *half) run() {
 	defer h.read.Release()
+	defer h.judge.forget()
 	for {
 		p, err := h.read.Next()
 		if err == nil && !h.r.over() {
@@ -76,7 +78,7 @@ func (h *half) pass(p ws.Piece) error {
 		h.messages.Add(1)
 	}
 	if h.search == nil {
-		return h.send(p)
+		return h.judge.take(p)
 	}
 	h.fresh = h.fresh || p.First
 	h.out = h.search.Feed(h.out[:0], p.Payload, p.Last)
@@ -85,7 +87,7 @@ func (h *half) pass(p ws.Piece) error {
 		return nil
 	}
 	p.Payload, p.First, h.fresh = h.out, h.fresh, false
-	return h.send(p)
+	return h.judge.take(p)
 }
 
 func (h *half) send(p ws.Piece) error {
@@ -95,8 +97,9 @@ func (h *half) send(p ws.Piece) error {
 	return nil
 }
 
-// control passes a frame of the connection on. Where it matters what is said, pings
-// carry a number in the place of what they carried.
+// control passes a frame of the connection on. What it carries is judged by nobody:
+// pings carry a number in its place, and where messages are judged a close loses
+// its reason (hostile 300).
 func (h *half) control(p ws.Piece) error {
 	code, reason, _ := ws.ParseClose(p.Payload)
 	if p.Op == ws.Close {
@@ -105,20 +108,22 @@ func (h *half) control(p ws.Piece) error {
 	} else if !h.flood.take(controlRate, time.Now()) {
 		return &ws.Error{Code: ws.Policy, Reason: "too many control frames"}
 	}
-	if h.r.careful() {
-		switch p.Op {
-		case ws.Close:
-			if h.search != nil {
-				reason = string(h.r.x.grant.Search().Feed(nil, []byte(reason), true))
-			}
-			p.Payload = ws.FormatClose(code, reason)
-		case ws.Ping:
-			p.Payload = h.r.pings.sent(h.toOrigin, p.Payload)
-		case ws.Pong:
-			var ok bool
-			if p.Payload, ok = h.r.pings.answered(!h.toOrigin, p.Payload); !ok {
-				return nil // nobody asked
-			}
+	switch p.Op {
+	case ws.Close:
+		if h.r.x.gate.judged() {
+			reason = ""
+		} else if h.search != nil {
+			reason = string(h.r.x.grant.Search().Feed(nil, []byte(reason), true))
+		}
+		p.Payload = ws.FormatClose(code, reason)
+	case ws.Ping:
+		p.Payload = h.r.pings.sent(h.toOrigin, p.Payload)
+	case ws.Pong:
+		b, ok := h.r.pings.answered(!h.toOrigin, p.Payload)
+		if ok {
+			p.Payload = b
+		} else if h.r.careful() {
+			return nil // nobody asked
 		}
 	}
 	return h.send(p)
@@ -153,7 +158,11 @@ func (h *half) failed(err error) bool {
 		h.drain()
 		return false
 	case errors.As(err, &ref):
-		h.r.stop(h.r.refused(ref, h.r.x.id))
+		id := h.r.x.id
+		if d := (*deniedMessage)(nil); errors.As(err, &d) {
+			id = d.id
+		}
+		h.r.stop(h.r.refused(ref, id))
 		return true
 	}
 	gone := h // the half that brings what the side says that is gone
@@ -177,4 +186,7 @@ func (h *half) failed(err error) bool {
 }
 
 // drain reads what is on its way, so that the close gets there before a reset does.
-func (h *half) drain() { _, _ = io.CopyN(io.Discard, h.src.stream, maxDrain) }
+func (h *half) drain() {
+	_ = h.src.conn.SetReadDeadline(time.Now().Add(cutGrace))
+	_, _ = io.CopyN(io.Discard, h.src.stream, maxDrain)
+}

@@ -10,7 +10,7 @@ import (
 const maxPings = 32
 
 // pings hold back what the pings of a WebSocket carry, and give it back with their
-// answers: so nothing gets by in them that nobody judged. It is safe for
+// answers: so nothing gets by in them that nobody judged. They are safe for
 // concurrent use.
 type pings struct {
 	mu   sync.Mutex

@@ -68,6 +68,9 @@ func newRelay(ctx context.Context, x *exchange, c net.Conn) *relay {
 	r.origin = end{conn: up, stream: x.peer, w: ws.NewWriter(x.peer, ws.Client)}
 	r.out = &half{r: r, toOrigin: true, src: &r.client, dst: &r.origin, read: ws.NewReader(c, ws.Client, ws.Limits{}), lane: &r.span.in}
 	r.in = &half{r: r, src: &r.origin, dst: &r.client, read: ws.NewReader(x.peer, ws.Server, ws.Limits{}), lane: &r.span.out}
+	for _, h := range []*half{r.out, r.in} {
+		h.judge = &judge{x: x, toOrigin: h.toOrigin, exact: h.toOrigin || x.grant == nil, pass: h.send}
+	}
 	r.late = time.AfterFunc(time.Hour, r.sever)
 	r.late.Stop()
 	if x.grant != nil {
@@ -137,7 +140,7 @@ func (r *relay) refused(ref *Refusal, id string) *ending {
 }
 
 // careful reports whether it matters what is said.
-func (r *relay) careful() bool { return r.x.grant != nil }
+func (r *relay) careful() bool { return r.x.grant != nil || r.x.gate.judged() }
 
 func (r *relay) other(h *half) *half {
 	if h == r.out {

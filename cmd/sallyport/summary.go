@@ -62,7 +62,7 @@ func (s *summary) count(ev *audit.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch ev.Name {
-	case audit.RequestDecision, audit.TunnelDecision:
+	case audit.RequestDecision, audit.TunnelDecision, audit.MessageDecision:
 		if ev.Decision.Effect == "allow" || ev.Decision.Effect == "respond" {
 			s.n.allow++
 			if ev.Decision.Would != "" {

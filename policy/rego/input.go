@@ -53,6 +53,14 @@ func (b inputBuilder) build(q *policy.Question) ast.Value {
 		b.body(o, "response", r.Size, r.ContentType, r.Body, r.BodyState)
 		put(in, "response", ast.NewTerm(o))
 	}
+	if q.Message != nil && q.Phase == policy.Message && b.wants("message") {
+		m := q.Message
+		o := ast.NewObject()
+		put(o, "direction", str(m.Direction))
+		put(o, "kind", str(m.Kind))
+		b.body(o, "message", m.Size, "", m.Body, m.BodyState)
+		put(in, "message", ast.NewTerm(o))
+	}
 	return in
 }
 
@@ -183,6 +191,8 @@ var (
 	sizeRef         = ast.MustParseRef("input.request.size")
 	responseBodyRef = ast.MustParseRef("input.response.body")
 	responseSizeRef = ast.MustParseRef("input.response.size")
+	messageBodyRef  = ast.MustParseRef("input.message.body")
+	messageSizeRef  = ast.MustParseRef("input.message.size")
 )
 
 // uncertain are the facts of a question that exist and are not known.
@@ -200,6 +210,9 @@ func uncertain(q *policy.Question) (out []ast.Ref) {
 	}
 	if r := q.Response; r != nil && q.Phase == policy.Response {
 		add(responseBodyRef, responseSizeRef, r.Size, r.BodyState)
+	}
+	if m := q.Message; m != nil && q.Phase == policy.Message {
+		add(messageBodyRef, messageSizeRef, m.Size, m.BodyState)
 	}
 	return out
 }
