@@ -23,6 +23,7 @@ var mutants = slices.Concat(
 	secrets,
 	taken,
 	faults,
+	differing,
 	protocols,
 	floods,
 )

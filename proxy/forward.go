@@ -21,12 +21,13 @@ import (
 func (x *exchange) equip() error {
 	x.r.Header = x.r.Header.Clone()
 	for _, h := range x.decision.Owned {
-		x.r.Header.Del(h)
+		canon.Delete(x.r.Header, h)
 	}
 	for _, h := range x.decision.Remove {
-		x.r.Header.Del(h)
+		canon.Delete(x.r.Header, h)
 	}
 	for _, h := range x.decision.Set {
+		canon.Delete(x.r.Header, h.Name)
 		x.r.Header.Set(h.Name, h.Value)
 	}
 	t := credentials.Target{Addr: x.final, Scheme: x.fscheme}

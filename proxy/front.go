@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 
 	"sallyport/dest"
@@ -75,7 +76,7 @@ func (x *exchange) authority() error {
 		return refuse(http.StatusBadRequest, "host_invalid", "the host of the request is not a host name or address").because(err).closing()
 	}
 	if r.ProtoMajor == 2 {
-		if err := h2Authority(r, a, port); err != nil {
+		if err := h2Twice(r, a, port); err != nil {
 			return err
 		}
 	}
@@ -97,8 +98,8 @@ func (x *exchange) authority() error {
 	return nil
 }
 
-// h2Authority compares what HTTP/2 can say twice: RFC 9113, 8.3.1.
-func h2Authority(r *http.Request, a dest.Addr, port uint16) error {
+// h2Twice compares what HTTP/2 can say twice: RFC 9113, 8.3.1.
+func h2Twice(r *http.Request, a dest.Addr, port uint16) error {
 	if hs, ok := r.Header["Host"]; ok {
 		for _, h := range hs {
 			b, err := dest.ParseAuthority(h, port)
@@ -107,6 +108,9 @@ func h2Authority(r *http.Request, a dest.Addr, port uint16) error {
 			}
 		}
 		r.Header.Del("Host")
+	}
+	if cl := r.Header["Content-Length"]; len(cl) == 1 && cl[0] != strconv.FormatInt(r.ContentLength, 10) { // RFC 9113, 8.1.1
+		return refuse(http.StatusBadRequest, "framing_invalid", "Content-Length is not the length of the body")
 	}
 	if r.URL.Host != "" {
 		b, err := dest.ParseAuthority(r.URL.Host, port)

@@ -82,14 +82,34 @@ func TestHeaders(t *testing.T) {
 		{http.Header{"Authorization": {"Bearer a", "Bearer b"}}, false, "hostile 80"},
 		{http.Header{"Authorization": {"Bearer a, Bearer b"}}, false, "hostile 80"},
 		{http.Header{"Content-Length": {"5", "6"}}, false, "hostile 58"},
-		{http.Header{"Content-Length": {"5,5"}}, false, "hostile 57"},
+		{http.Header{"Content-Length": {"5,5"}}, false, "hostile 57, 354"},
 		{http.Header{"Content-Type": {"a/b", "c/d"}}, false, "hostile 80"},
 		{http.Header{"A": {"a\x00"}}, false, "hostile 59"},
 		{http.Header{"A b": {"a"}}, false, "hostile 59"},
+		{http.Header{"A": {"grün"}}, true, ""},
+		{http.Header{"A": {"a\xff"}}, false, "hostile 350"},
+		{http.Header{"A": {"a\xc0\xae"}}, false, "hostile 350"},
+		{http.Header{"A": {" a"}}, false, "hostile 351"},
+		{http.Header{"A": {"a\t"}}, false, "hostile 351"},
+		{http.Header{"User-Agent": {"a", "b"}}, false, "hostile 353"},
+		{http.Header{"Content-Length": {"5"}}, true, ""},
+		{http.Header{"Content-Length": {"0"}}, true, ""},
+		{http.Header{"Content-Length": {"+5"}}, false, "hostile 354"},
+		{http.Header{"Content-Length": {"05"}}, false, "hostile 354"},
+		{http.Header{"Content-Length": {""}}, false, "hostile 354"},
 	} {
 		if err := Headers(c.h); (err == nil) != c.ok {
 			t.Errorf("%v: %v (%s)", c.h, err, c.remark)
 		}
+	}
+}
+
+// hostile 352
+func TestDelete(t *testing.T) {
+	h := http.Header{"X-Tenant-Id": {"1"}, "X_tenant_id": {"2"}, "X_TENANT_ID": {"3"}, "x.tenant.id": {"4"}, "X-Tenant_id": {"5"}, "X-Tenant-Id2": {"6"}, "Xtenantid": {"7"}}
+	Delete(h, "X-Tenant-Id")
+	if want := (http.Header{"X-Tenant-Id2": {"6"}, "Xtenantid": {"7"}}); !equal(h, want) {
+		t.Errorf("%v is left", h)
 	}
 }
 

@@ -5,21 +5,22 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/http/httpguts"
 )
 
 // single are the fields that stand once and are no lists: a second one, or a
 // comma, is read differently by different servers.
-var single = []string{"Authorization", "Content-Length", "Content-Type", "Host", "Proxy-Authorization", "Transfer-Encoding", "X-Api-Key"}
+var single = []string{"Authorization", "Content-Length", "Content-Type", "Host", "Proxy-Authorization", "Transfer-Encoding", "User-Agent", "X-Api-Key"}
 
 // Headers refuses what is ambiguous in any version of HTTP.
 func Headers(h http.Header) error {
 	for _, k := range single {
 		if vs := h[k]; len(vs) > 1 {
 			return invalid("header_duplicate", k+" stands more than once")
-		} else if len(vs) == 1 && k == "Content-Length" && strings.Contains(vs[0], ",") {
-			return invalid("header_duplicate", k+" is a list")
+		} else if len(vs) == 1 && k == "Content-Length" && !digits(vs[0]) {
+			return invalid("framing_invalid", "Content-Length is not a number")
 		}
 	}
 	if vs := h["Authorization"]; len(vs) == 1 {
@@ -32,12 +33,58 @@ func Headers(h http.Header) error {
 			return invalid("header_invalid", "a field's name has a character that names do not have")
 		}
 		for _, v := range vs {
-			if !httpguts.ValidHeaderFieldValue(v) {
+			switch {
+			case !httpguts.ValidHeaderFieldValue(v):
 				return invalid("header_invalid", k+" has a character that values do not have")
+			case v != strings.Trim(v, " \t"): // RFC 9113, 8.2.1: HTTP/1 cuts it off
+				return invalid("header_invalid", k+" begins or ends with a space")
+			case !utf8.ValidString(v): // policy would see one sign for all that is none
+				return invalid("header_invalid", k+" is not UTF-8")
 			}
 		}
 	}
 	return nil
+}
+
+// digits reports whether a length is a number as HTTP/1 writes it.
+func digits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 18 && (s[0] != '0' || len(s) == 1)
+}
+
+// Delete takes a field off under every name that servers take for the same: for
+// CGI and what follows it, all but letters and digits are one character.
+func Delete(h http.Header, name string) {
+	delete(h, textproto.CanonicalMIMEHeaderKey(name))
+	for k := range h {
+		if len(k) == len(name) && alike(k, name) {
+			delete(h, k)
+		}
+	}
+}
+
+func alike(a, b string) bool {
+	for i := range len(a) {
+		if plainLetter(a[i]) != plainLetter(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// plainLetter is a letter in lower case, a digit, or - for all else.
+func plainLetter(c byte) byte {
+	switch {
+	case c >= 'A' && c <= 'Z':
+		return c + 'a' - 'A'
+	case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
+		return c
+	}
+	return '-'
 }
 
 // hop are the fields that end at the next hop: RFC 9110, 7.6.1.

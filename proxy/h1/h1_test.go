@@ -163,6 +163,7 @@ func TestRequests(t *testing.T) {
 		{"OPTIONS * HTTP/1.1\r\n" + h + "\r\n", `200 OPTIONS * a.example ""`, "hostile 72"},
 		{"GET  HTTP/1.1\r\n" + h + "\r\n", "400 line_invalid", "hostile 72: empty"},
 		{"GET /a\\b HTTP/1.1\r\n" + h + "\r\n", "400 target_invalid", "hostile 76"},
+		{"GET /a?\\b HTTP/1.1\r\n" + h + "\r\n", `200 GET /a?\b a.example ""`, "browsers do not encode it in a query"},
 		{"GET / HTTP/1.1\r\n" + h + "Authorization: a\r\nauthorization: b\r\n\r\n", "400 header_duplicate", "hostile 80"},
 		{"GET / HTTP/1.1\r\n" + h + "Cookie: " + big + "\r\n\r\n", "431 headers_too_large", "hostile 69"},
 		{"GET /" + strings.Repeat("x", 20<<10) + " HTTP/1.1\r\n" + h + "\r\n", "414 target_too_long", "hostile 69"},

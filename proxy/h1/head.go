@@ -116,8 +116,10 @@ func requestLine(line []byte, l Limits) (method, target string, minor int, err *
 		e.Status = http.StatusRequestURITooLong
 		return "", "", 0, e
 	}
+	query := false
 	for _, c := range t {
-		if c <= ' ' || c >= 0x7f || c == '#' || c == '\\' {
+		query = query || c == '?'
+		if c <= ' ' || c >= 0x7f || c == '#' || c == '\\' && !query {
 			return "", "", 0, bad("target_invalid", "the request target has a character that must be encoded")
 		}
 	}
