@@ -52,7 +52,7 @@ func packages(t *testing.T) (out []pkg) {
 func TestImports(t *testing.T) {
 	may := map[string][]string{
 		"cmd/sidecar":      {"admin", "audit", "cmd/terms", "cmd/words", "config", "confine", "credentials", "dest", "metrics", "policies", "policy", "policy/rego", "proxy", "proxy/dns", "proxy/leaf", "sandbox", "sandbox/netns"},
-		"cmd/terms":        {"admin", "config", "credentials", "credentials/env", "credentials/file", "dest", "proxy", "sandbox"},
+		"cmd/terms":        {"admin", "config", "credentials", "credentials/env", "credentials/file", "dest", "proxy", "proxy/resolve", "sandbox"},
 		"cmd/words":        {},
 		"dest":             {},
 		"differ":           {}, // holds tests alone

@@ -41,6 +41,7 @@ const (
 	TunnelProgress  Name = "egress.tunnel.progress" // what passed until now
 	TunnelClose     Name = "egress.tunnel.close"
 	DNSQuery        Name = "egress.dns.query"
+	DNSDecision     Name = "egress.dns.decision"   // durable before a name server is asked; a query completes it
 	PacketRefused   Name = "egress.packet.refused" // UDP, ICMP and the rest, at the wall
 	DenySummary     Name = "egress.deny.summary"   // a flood of one kind, counted
 	LifecycleStart  Name = "egress.lifecycle.start"
@@ -181,7 +182,8 @@ type Packet struct {
 	PayloadTruncated bool
 }
 
-// DNS is a query, and what was answered without asking anybody.
+// DNS is a query, and what was answered: without asking anybody, unless the event
+// completes a decision.
 type DNS struct {
 	Question, Type, Rcode string
 	Answers               []string

@@ -72,7 +72,7 @@ func FormatEntry(w io.Writer, e Entry, color bool) error {
 
 func verb(e Entry) (string, string) {
 	switch n := Name(e.Str("event.name")); n {
-	case RequestDecision, TunnelDecision, MessageDecision:
+	case RequestDecision, TunnelDecision, MessageDecision, DNSDecision:
 		switch d := e.Str("policy.decision"); d {
 		case "allow", "respond":
 			if e.Str("policy.would_deny") != "" {
@@ -109,7 +109,7 @@ func verb(e Entry) (string, string) {
 
 func subject(e Entry) string {
 	switch Name(e.Str("event.name")) {
-	case DNSQuery:
+	case DNSQuery, DNSDecision:
 		s := e.Str("dns.question.type") + " " + e.Str("dns.question.name") + " " + e.Str("dns.response_code")
 		if a, ok := e.Fields["dns.answers"].([]any); ok {
 			s += fmt.Sprint(" ", a)

@@ -540,6 +540,7 @@ func TestGolden(t *testing.T) {
 		{Name: RequestLost, Of: "d1"},
 		{Name: PacketRefused, Sandbox: sb, Packet: &Packet{Transport: "udp", Source: ap("10.0.0.1:1"), Dest: ap("8.8.8.8:443"), Type: 8, Count: 2}, Decision: &Decision{Effect: "deny", Action: "blocked", Code: "protocol_denied"}},
 		{Name: DNSQuery, Sandbox: sb, DNS: &DNS{Question: "a.example.", Type: "A", Rcode: "NOERROR", Answers: []string{"198.18.0.16"}, Transport: "udp", Count: 1}},
+		{Name: DNSDecision, Sandbox: sb, DNS: &DNS{Question: "a.example.", Type: "TXT"}, Decision: &Decision{Effect: "allow", Action: "forwarded", Phase: "dns", Policy: "default", Digest: "dd"}},
 		{Name: LifecycleStart, Lifecycle: &Lifecycle{Version: "v", Command: "c", Policy: "p", Digest: "d", Detail: map[string]string{"k": "v"}, Count: 1, Lost: 2}},
 	}
 	var got bytes.Buffer

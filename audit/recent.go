@@ -45,9 +45,9 @@ func (r *Recent) Wrote(lines []byte) {
 	for line := range bytes.Lines(lines) {
 		head := line[:min(len(line), 512)]
 		switch Name(member(head, `"event.name":"`)) {
-		case RequestDecision, TunnelDecision, MessageDecision:
+		case RequestDecision, TunnelDecision, MessageDecision, DNSDecision:
 			r.decided(member(head, `"event.id":"`), bytes.TrimSuffix(line, []byte("\n")))
-		case RequestComplete, RequestLost, TunnelOpen, TunnelClose, DenySummary:
+		case RequestComplete, RequestLost, TunnelOpen, TunnelClose, DNSQuery, DenySummary:
 			if k := r.by[member(head, `"event.of":"`)]; k != nil {
 				line = bytes.Clone(bytes.TrimSuffix(line, []byte("\n")))
 				k.then = append(k.then, line)

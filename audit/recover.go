@@ -89,11 +89,11 @@ type openDecisions map[string]bool
 
 func (o openDecisions) see(h header, _ []byte) {
 	switch h.Name {
-	case RequestDecision, TunnelDecision:
+	case RequestDecision, TunnelDecision, DNSDecision:
 		if h.Effect == "allow" || h.Effect == "respond" {
 			o[h.ID] = true
 		}
-	case RequestComplete, TunnelClose, RequestLost:
+	case RequestComplete, TunnelClose, DNSQuery, RequestLost:
 		delete(o, h.Of)
 	}
 }

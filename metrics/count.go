@@ -16,7 +16,7 @@ import (
 func (m *Meter) count(ev *audit.Event) {
 	m.records.WithLabelValues(known(events, string(ev.Name))).Inc()
 	switch ev.Name {
-	case audit.RequestDecision, audit.TunnelDecision, audit.MessageDecision, audit.DNSQuery, audit.PacketRefused, audit.EnrolRefused, audit.ControlRefused:
+	case audit.RequestDecision, audit.TunnelDecision, audit.MessageDecision, audit.DNSDecision, audit.DNSQuery, audit.PacketRefused, audit.EnrolRefused, audit.ControlRefused:
 		m.happened(ev.Name, ev, 1)
 	case audit.DenySummary:
 		if l := ev.Lifecycle; l != nil {
@@ -45,6 +45,11 @@ func (m *Meter) happened(of audit.Name, ev *audit.Event, n int) {
 	switch of {
 	case audit.RequestDecision, audit.TunnelDecision, audit.MessageDecision:
 		m.decided(ev.Decision, n)
+	case audit.DNSDecision:
+		m.decided(ev.Decision, n)
+		if ev.DNS != nil && ev.DNS.Rcode != "" { // no query comes after it
+			m.happened(audit.DNSQuery, ev, n)
+		}
 	case audit.DNSQuery:
 		rcode := other
 		if ev.DNS != nil {

@@ -22,7 +22,7 @@ var (
 	reasons    = set("no_certificate wrong_certificate no_token wrong_token from_browser forbidden busy")
 	events     = func() map[string]bool {
 		out := map[string]bool{}
-		for _, n := range []audit.Name{audit.RequestDecision, audit.RequestComplete, audit.RequestProgress, audit.MessageDecision, audit.RequestLost, audit.TunnelDecision, audit.TunnelOpen, audit.TunnelProgress, audit.TunnelClose, audit.DNSQuery, audit.PacketRefused,
+		for _, n := range []audit.Name{audit.RequestDecision, audit.RequestComplete, audit.RequestProgress, audit.MessageDecision, audit.RequestLost, audit.TunnelDecision, audit.TunnelOpen, audit.TunnelProgress, audit.TunnelClose, audit.DNSDecision, audit.DNSQuery, audit.PacketRefused,
 			audit.DenySummary, audit.LifecycleStart, audit.LifecycleStop, audit.ControlChange, audit.ControlRefused, audit.ConfigLoaded, audit.ConfigRefused, audit.SandboxEnrolled, audit.EnrolRefused} {
 			out[string(n)] = true
 		}
@@ -35,6 +35,7 @@ var codes = set(`
 	default_deny policy_error uncertain header_conflict rewrite_again sealed paused revoked binding_changed binding_raw via_opaque context_too_large
 	request_too_large response_too_large upgrade_denied websocket_invalid method_denied too_many_connections too_many_requests too_many_names rate_exceeded
 	proxy_auth_required proxy_auth_wrong proxy_auth_limited too_many_strangers proxy_tls socks_version socks_command socks_invalid
+	too_many_questions name_not_asked
 	address_denied address_unknown loop_detected too_many_failures too_much_to_inspect authority_mismatch authority_contradiction authority_invalid host_invalid host_missing
 	scheme_invalid sni_invalid not_a_proxy_request
 	framing_invalid line_invalid target_invalid method_invalid header_invalid header_duplicate connection_invalid

@@ -43,6 +43,7 @@ type Question struct {
 	Response    *ResponseFacts // phase response
 	Message     *MessageFacts  // phase message
 	Addresses   []netip.Addr   // phase dial
+	DNS         *DNSFacts      // phase dns; Destination has nothing in it
 }
 
 // A Destination is where traffic wants to go, in canonical form, and what each
@@ -91,6 +92,12 @@ type MessageFacts struct {
 	Size      int64  // in bytes; -1 when not known: uncertain
 	Body      any    // a JSON value when BodyState is BodyParsed
 	BodyState BodyState
+}
+
+// DNSFacts are what a name server is asked.
+type DNSFacts struct {
+	Name dest.Host
+	Type string // TXT, MX and the like; TYPE65280 where it has no name
 }
 
 // A Decision is an answer. The zero Decision denies.

@@ -62,6 +62,12 @@ type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
+// An Exchanger asks name servers for the records of one type of an absolute name, and
+// returns the answer as a message (RFC 1035, 4.1). It is safe for concurrent use.
+type Exchanger interface {
+	Exchange(ctx context.Context, name string, qtype uint16) ([]byte, error)
+}
+
 // What a sandbox may have when nothing is said of it.
 const (
 	DefaultConns      = 4096
@@ -81,6 +87,8 @@ type Config struct {
 	// Reach is how upstreams are reached where whoever decides says nothing else; nil is
 	// the zero Reach.
 	Reach *Reach
+	// Exchanger is asked what policy grants that is no address; nil asks nobody.
+	Exchanger Exchanger
 	// AllowPrivate opens prefixes that are not public, except metadata addresses.
 	AllowPrivate []netip.Prefix
 	// UpstreamRoots verify upstream certificates; nil means the system's.

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -78,6 +79,11 @@ func (a *asked) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, er
 	return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
 }
 
+// Exchange says that there is nothing.
+func (a *asked) Exchange(_ context.Context, name string, _ uint16) ([]byte, error) {
+	return nil, errors.New("nothing is known of " + name)
+}
+
 const allowAll = `package egress
 
 allow if true
@@ -133,7 +139,7 @@ func newRig(t testing.TB, r rigging) *rig {
 		decider = r.decide(p)
 	}
 	out.decider = decider
-	cfg := proxy.Config{Audit: out.audit, Credentials: store, Issuer: issuer, Resolver: out.asked, AllowPrivate: r.private, UpstreamRoots: upstream, MaxRequests: r.requests, MaxConns: r.conns, MaxInspected: r.inspect, Own: r.own}
+	cfg := proxy.Config{Audit: out.audit, Credentials: store, Issuer: issuer, Resolver: out.asked, Exchanger: out.asked, AllowPrivate: r.private, UpstreamRoots: upstream, MaxRequests: r.requests, MaxConns: r.conns, MaxInspected: r.inspect, Own: r.own}
 	if r.more != nil {
 		r.more(&cfg)
 	}

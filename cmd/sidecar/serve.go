@@ -44,7 +44,7 @@ func Serve(ctx context.Context, file string) error {
 	}
 	defer written.Close()
 	records := newJournal(written, meter)
-	srv, err := proxy.New(proxy.Config{Audit: records, Credentials: keys, Issuer: issuer, MaxInspected: memory / 4, Resolver: terms.Resolver(p.resolve), AllowPrivate: p.allowPrivate, UpstreamRoots: p.roots, Log: log,
+	srv, err := proxy.New(proxy.Config{Audit: records, Credentials: keys, Issuer: issuer, MaxInspected: memory / 4, Resolver: terms.Resolver(p.resolve), Exchanger: terms.NameServers(), AllowPrivate: p.allowPrivate, UpstreamRoots: p.roots, Log: log,
 		MaxConns: p.limits.Connections, MaxRequests: p.limits.Requests, MaxRate: p.limits.Rate})
 	if err != nil {
 		return err

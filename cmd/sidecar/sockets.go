@@ -5,7 +5,6 @@ import (
 
 	"sallyport/audit"
 	"sallyport/proxy"
-	"sallyport/proxy/dns"
 	"sallyport/sandbox"
 	"sallyport/sandbox/netns"
 )
@@ -18,9 +17,7 @@ func ServeSockets(wg *sync.WaitGroup, gate *proxy.Gate, socks *netns.Sockets, na
 	for _, l := range socks.Explicit {
 		wg.Go(func() { _ = gate.ServeExplicit(l) })
 	}
-	d := &dns.Server{Names: names, Record: func(q dns.Query) {
-		gate.Asked(audit.DNS{Question: q.Name, Type: q.Type, Rcode: q.Rcode, Answers: q.Answers, Transport: q.Transport})
-	}, Exists: gate.Exists}
+	d := nameServer(gate, names)
 	for _, c := range socks.DNS {
 		wg.Go(func() { _ = d.ServePacket(c) })
 	}

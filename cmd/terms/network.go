@@ -10,6 +10,7 @@ import (
 
 	"sallyport/dest"
 	"sallyport/proxy"
+	"sallyport/proxy/resolve"
 )
 
 // A fixedResolver knows some names and asks the system for the rest.
@@ -33,6 +34,9 @@ func (r *fixedResolver) LookupNetIP(ctx context.Context, network, host string) (
 	}
 	return r.rest.LookupNetIP(ctx, network, host)
 }
+
+// NameServers are asked for what is no address: the system's.
+func NameServers() proxy.Exchanger { return resolve.NewSystem("/etc/resolv.conf") }
 
 // ParseRoots are the system's CAs and those of files in PEM.
 func ParseRoots(files []string) (*x509.CertPool, error) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"sallyport/dest"
 	"sallyport/policy"
@@ -67,11 +68,11 @@ func TestCacheIsSound(t *testing.T) {
 	for i, path := range paths {
 		text := fmt.Sprintf("package egress\n\nallow if true\n\nreasons contains json.marshal(%s)\n", path)
 		dir := write(t, map[string]string{"p.rego": text})
-		with, err := Load(t.Context(), Options{Name: "p", Dir: dir})
+		with, err := Load(t.Context(), Options{Name: "p", Dir: dir, Deadline: time.Minute})
 		if err != nil {
 			t.Fatalf("%s: %v", path, err)
 		}
-		without, err := Load(t.Context(), Options{Name: "p", Dir: dir, Uncached: true})
+		without, err := Load(t.Context(), Options{Name: "p", Dir: dir, Uncached: true, Deadline: time.Minute})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -75,10 +75,7 @@ func checkModules(modules map[string]*ast.Module) (errs ast.Errors) {
 		case pkg[1].Value.Compare(ast.String("sallyport")) == 0:
 			fail(m.Package.Location, "package %v is reserved", pkg)
 		case ph == "" && pkg[1].Value.Compare(ast.String("egress")) == 0:
-			fail(m.Package.Location, "%v is not a phase; the phases are egress and egress.connect, dial, response, message. Helpers go into another package, such as lib", pkg)
-		}
-		if ph == policy.DNS {
-			fail(m.Package.Location, "nothing asks %v yet: rules in it would have no effect", pkg)
+			fail(m.Package.Location, "%v is not a phase; the phases are egress and egress.connect, dns, dial, response, message. Helpers go into another package, such as lib", pkg)
 		}
 		for _, a := range m.Annotations {
 			if len(a.Schemas) > 0 {

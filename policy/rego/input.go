@@ -45,6 +45,9 @@ func (b inputBuilder) build(q *policy.Question) ast.Value {
 		}
 		put(in, "addresses", ast.ArrayTerm(as...))
 	}
+	if q.DNS != nil && q.Phase == policy.DNS && b.wants("question") {
+		put(in, "question", ast.NewTerm(b.question(q.DNS)))
+	}
 	if q.Response != nil && q.Phase == policy.Response && b.wants("response") {
 		r := q.Response
 		o := ast.NewObject()
@@ -88,6 +91,17 @@ func (b inputBuilder) sandbox(q *policy.Question) ast.Value {
 	put(id, "way", str(string(sb.Identity.Way)))
 	put(id, "peer", str(sb.Identity.Peer))
 	put(o, "identity", ast.NewTerm(id))
+	return o
+}
+
+func (b inputBuilder) question(d *policy.DNSFacts) ast.Value {
+	o := ast.NewObject()
+	put(o, "name", str(d.Name.String()))
+	put(o, "name_suffixes", list(d.Name.Suffixes()))
+	put(o, "type", str(d.Type))
+	if rd := d.Name.RegisteredDomain(); rd != "" {
+		put(o, "registered_domain", str(rd))
+	}
 	return o
 }
 

@@ -19,7 +19,7 @@ import (
 	"sallyport/sandbox"
 )
 
-var shipped = []string{"../../policies/default", "../../policies/examples/github", "../../policies/examples/packages", "../../policies/examples/llm", "../../policies/examples/grpc"}
+var shipped = []string{"../../policies/default", "../../policies/examples/github", "../../policies/examples/packages", "../../policies/examples/llm", "../../policies/examples/grpc", "../../policies/examples/browser", "../../policies/examples/names"}
 
 func TestShipped(t *testing.T) {
 	for _, dir := range shipped {
@@ -225,12 +225,13 @@ func TestPhases(t *testing.T) {
 	p, err := Load(t.Context(), Options{Name: "test", Dir: write(t, map[string]string{
 		"connect.rego":  "package egress.connect\n\nallow if input.destination.port == 22\n\nopaque if allow\n",
 		"dial.rego":     "package egress.dial\n\ndeny contains \"ours\" if net.cidr_contains(\"203.0.113.0/24\", input.addresses[_])\n",
+		"dns.rego":      "package egress.dns\n\nallow if {\n\tinput.question.type == \"TXT\"\n\t\"example.com\" in input.question.name_suffixes\n\tinput.question.registered_domain == \"example.com\"\n}\n",
 		"response.rego": "package egress.response\n\ndeny contains \"too_big\" if input.response.size > 10\n",
 	})})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Has(policy.Request) || !p.Has(policy.Connect) || !p.Has(policy.Dial) || !p.Has(policy.Response) || p.Has(policy.DNS) {
+	if p.Has(policy.Request) || !p.Has(policy.Connect) || !p.Has(policy.Dial) || !p.Has(policy.Response) || !p.Has(policy.DNS) || p.Has(policy.Message) {
 		t.Error("Has")
 	}
 	q := question(t)
@@ -253,6 +254,36 @@ func TestPhases(t *testing.T) {
 	q.Response.Size = -1
 	if d := p.Decide(t.Context(), q); len(d.Deny) != 1 || d.Deny[0].Code != policy.CodeUncertain {
 		t.Errorf("%+v", d)
+	}
+}
+
+// What a name server may be asked is decided by name and type, and by nothing that
+// a destination has.
+func TestQuestions(t *testing.T) {
+	p, err := Load(t.Context(), Options{Name: "test", Dir: write(t, map[string]string{"dns.rego": "package egress.dns\n\nallow if {\n\tinput.question.type in {\"TXT\", \"TYPE65280\"}\n\t\"example.com\" in input.question.name_suffixes\n\tinput.question.registered_domain == \"example.com\"\n\tinput.sandbox.labels.team == \"web\"\n}\n\ndeny contains \"long\" if count(input.question.name) > 60\n"})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, kind, want string
+	}{
+		{"example.com", "TXT", ""}, {"_dmarc.example.com", "TXT", ""}, {"a.example.com", "TYPE65280", ""},
+		{"a.example.com", "MX", "default_deny"}, {"evilexample.com", "TXT", "default_deny"}, {"example.com.evil.example", "TXT", "default_deny"},
+		{strings.Repeat("a", 61) + ".example.com", "TXT", "long"},
+	} {
+		h, err := dest.ParseHost(c.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := question(t)
+		q.Phase, q.Destination, q.Request, q.DNS = policy.DNS, policy.Destination{}, nil, &policy.DNSFacts{Name: h, Type: c.kind}
+		d := p.Decide(t.Context(), q)
+		if got, _ := d.Refusal(); got.Code != c.want || !strings.Contains(string(d.Input), c.kind) || len(d.Owned) > 0 {
+			t.Errorf("%s %s: %q, %s", c.kind, c.name, got.Code, d.Input)
+		}
+	}
+	if _, err := Load(t.Context(), Options{Name: "test", Dir: write(t, map[string]string{"dns.rego": "package egress.dns\n\nallow if input.destination.host == \"a\"\n"})}); err == nil || !strings.Contains(err.Error(), "destination") {
+		t.Errorf("a destination: %v", err)
 	}
 }
 

@@ -31,7 +31,7 @@ var (
 	}))
 	responseSchema = object(with(bodySchema, map[string]any{"status": integer, "headers": fields}))
 	messageSchema  = object(map[string]any{"direction": text, "kind": text, "size": integer, "body": map[string]any{}, "body_state": text})
-	questionSchema = object(map[string]any{"name": text, "type": text})
+	questionSchema = object(map[string]any{"name": text, "name_suffixes": texts, "registered_domain": text, "type": text})
 
 	schemas = map[policy.Phase]map[string]any{
 		policy.Request:  input("request", requestSchema),

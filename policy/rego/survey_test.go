@@ -32,9 +32,6 @@ func TestNothingIsPassedOver(t *testing.T) {
 		"a helper": {func(d string) error {
 			return os.WriteFile(filepath.Join(d, "b.rego"), []byte("package lib\n\nhosts := {\"a\"}\n"), 0o644)
 		}, ""},
-		"phase dns": {func(d string) error {
-			return os.WriteFile(filepath.Join(d, "b.rego"), []byte("package egress.dns\n\ndeny contains \"no\"\n"), 0o644)
-		}, "nothing asks data.egress.dns yet"},
 		"phase message": {func(d string) error {
 			return os.WriteFile(filepath.Join(d, "b.rego"), []byte("package egress.message\n\ndeny contains \"no\"\n"), 0o644)
 		}, ""},

@@ -1,8 +1,10 @@
-// Package dns answers a sandbox's questions without asking anybody: every name
-// gets an address of its own, which a later connection is known by.
+// Package dns answers a sandbox's questions: every name gets an address of its own,
+// which a later connection is known by, and for nothing else is anybody asked unless
+// that is granted.
 package dns
 
 import (
+	"context"
 	"net/netip"
 	"strings"
 	"sync"
@@ -24,6 +26,10 @@ type Names interface {
 type Query struct {
 	Name, Type, Rcode, Transport string
 	Answers                      []string
+	// Err is why name servers that were asked gave no answer that is passed on.
+	Err error
+
+	done func(Query)
 }
 
 // A Server answers for one sandbox. Names is required. It is safe for concurrent use.
@@ -31,8 +37,14 @@ type Server struct {
 	Names Names
 	// Exists says whether a name exists; nil means that all do.
 	Exists func(dest.Host) bool
-	// Record is told of each query; nil tells nobody.
+	// Record is told of each query that MayAsk has no say in; nil tells nobody.
 	Record func(Query)
+	// MayAsk decides whether Upstream is asked for what is no address; nil says no. It
+	// has made a record of it before it returns Ask, and done, which may be nil, is told
+	// what was answered, in the place of Record.
+	MayAsk func(context.Context, Question) (v Verdict, done func(Query))
+	// Upstream is asked what MayAsk grants; it is required with it.
+	Upstream Upstream
 
 	mu   sync.Mutex
 	left float64
@@ -63,16 +75,17 @@ func (s *Server) within() bool {
 	return true
 }
 
-// answer reads a query and returns the answer to send, or nil for none.
-func (s *Server) answer(wire []byte, transport string) []byte {
+// answer reads a query and returns the answer to send, or nil for none. When
+// somebody has to be asked first, later waits for that and returns it.
+func (s *Server) answer(wire []byte, transport string) (out []byte, later func(context.Context) []byte) {
 	if !s.within() {
 		s.record(Query{Name: "", Type: "", Rcode: "dropped", Transport: transport})
-		return nil
+		return nil, nil
 	}
 	var q dns.Msg
 	err := q.Unpack(wire)
 	if q.Response || len(wire) < 12 {
-		return nil // answering an answer could go round for ever
+		return nil, nil // answering an answer could go round for ever
 	}
 	r := new(dns.Msg)
 	rec := Query{Transport: transport}
@@ -90,11 +103,21 @@ func (s *Server) answer(wire []byte, transport string) []byte {
 		if rec.Type == "" {
 			rec.Type = dns.Type(q.Question[0].Qtype).String()
 		}
-		s.resolve(r, q.Question[0], &rec)
+		if ask := s.resolve(r, q.Question[0], &rec); ask != nil {
+			return nil, func(ctx context.Context) []byte {
+				ask(ctx)
+				return s.finish(&q, r, rec)
+			}
+		}
 	}
+	return s.finish(&q, r, rec), nil
+}
+
+// finish makes bytes of an answer, as many as the client takes, and records it.
+func (s *Server) finish(q, r *dns.Msg, rec Query) []byte {
 	r.RecursionAvailable = true
 	r.Compress = true
-	if o := q.IsEdns0(); o != nil && err == nil {
+	if o := q.IsEdns0(); o != nil && len(r.Question) == 1 {
 		r.SetEdns0(1232, o.Do())
 		if o.Version() != 0 {
 			r.Rcode, r.Answer, r.Ns = dns.RcodeBadVers, nil, nil
@@ -106,7 +129,7 @@ func (s *Server) answer(wire []byte, transport string) []byte {
 	if o := q.IsEdns0(); o != nil {
 		size = int(max(o.UDPSize(), 512))
 	}
-	if transport == "udp" {
+	if rec.Transport == "udp" {
 		r.Truncate(size)
 	}
 	out, err := r.Pack()
@@ -117,35 +140,36 @@ func (s *Server) answer(wire []byte, transport string) []byte {
 }
 
 func (s *Server) record(q Query) {
-	if s.Record != nil {
+	if q.done != nil {
+		q.done(q)
+	} else if s.Record != nil {
 		s.Record(q)
 	}
 }
 
-// resolve answers one question.
-func (s *Server) resolve(r *dns.Msg, q dns.Question, rec *Query) {
+// resolve answers one question, or returns what has to be done first.
+func (s *Server) resolve(r *dns.Msg, q dns.Question, rec *Query) (ask func(context.Context)) {
 	if q.Qclass != dns.ClassINET {
 		r.Rcode = dns.RcodeRefused
-		return
+		return nil
 	}
 	if q.Qtype == dns.TypePTR {
-		s.pointer(r, q, rec)
-		return
+		return s.pointer(r, q, rec)
 	}
 	h, err := dest.ParseHost(strings.TrimSuffix(q.Name, "."))
 	if _, ip := h.Addr(); err != nil || ip {
 		r.Rcode = dns.RcodeNameError
 		s.nothing(r)
-		return
+		return nil
 	}
 	if name := h.String(); name == "localhost" || strings.HasSuffix(name, ".localhost") { // RFC 6761, 6.3
 		s.address(r, q, rec, netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback())
-		return
+		return nil
 	}
 	if s.Exists != nil && !s.Exists(h) {
 		r.Rcode = dns.RcodeNameError
 		s.nothing(r)
-		return
+		return nil
 	}
 	var a4, a6 netip.Addr
 	switch q.Qtype {
@@ -153,15 +177,15 @@ func (s *Server) resolve(r *dns.Msg, q dns.Question, rec *Query) {
 		a4, err = s.Names.Addr4(h)
 	case dns.TypeAAAA:
 		a6, err = s.Names.Addr6(h)
-	default: // nothing but addresses is given out: a tunnel has nobody to talk to
-		s.nothing(r)
-		return
+	default:
+		return s.other(r, q, Question{Name: h, Type: rec.Type}, rec)
 	}
 	if err != nil {
 		r.Rcode = dns.RcodeServerFailure
-		return
+		return nil
 	}
 	s.address(r, q, rec, a4, a6)
+	return nil
 }
 
 func (s *Server) address(r *dns.Msg, q dns.Question, rec *Query, a4, a6 netip.Addr) {
@@ -178,18 +202,25 @@ func (s *Server) address(r *dns.Msg, q dns.Question, rec *Query, a4, a6 netip.Ad
 	}
 }
 
-// pointer says which name an address that we gave out stands for.
-func (s *Server) pointer(r *dns.Msg, q dns.Question, rec *Query) {
+// pointer says which name an address that we gave out stands for; of others only
+// somebody else can know.
+func (s *Server) pointer(r *dns.Msg, q dns.Question, rec *Query) (ask func(context.Context)) {
 	a, ok := reverse(q.Name)
+	h, known, synthetic := dest.Host{}, false, false
 	if ok {
-		if h, known, _ := s.Names.Lookup(a); known {
-			r.Answer = append(r.Answer, &dns.PTR{Hdr: dns.RR_Header{Name: q.Name, Rrtype: q.Qtype, Class: dns.ClassINET, Ttl: ttl}, Ptr: h.String() + "."})
-			rec.Answers = append(rec.Answers, h.String())
-			return
-		}
+		h, known, synthetic = s.Names.Lookup(a)
+	}
+	if known {
+		r.Answer = append(r.Answer, &dns.PTR{Hdr: dns.RR_Header{Name: q.Name, Rrtype: q.Qtype, Class: dns.ClassINET, Ttl: ttl}, Ptr: h.String() + "."})
+		rec.Answers = append(rec.Answers, h.String())
+		return nil
 	}
 	r.Rcode = dns.RcodeNameError
+	if h, err := dest.ParseHost(strings.TrimSuffix(q.Name, ".")); ok && !synthetic && err == nil {
+		return s.other(r, q, Question{h, rec.Type, a}, rec)
+	}
 	s.nothing(r)
+	return nil
 }
 
 // reverse reads the address out of a name below in-addr.arpa or ip6.arpa.
@@ -210,7 +241,7 @@ func reverse(name string) (netip.Addr, bool) {
 		}
 	}
 	a, err := netip.ParseAddr(b.String())
-	return a, err == nil
+	return a, err == nil && a.Is4() == (group == 1)
 }
 
 // nothing says for how long there is nothing: RFC 2308.

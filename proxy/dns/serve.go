@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -16,6 +17,11 @@ import (
 // PacketInfo was called for it.
 func (s *Server) ServePacket(c *net.UDPConn) error {
 	buf, oob := make([]byte, 64<<10), make([]byte, 256)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	slots := make(chan struct{}, asking)
 	for {
 		n, oobn, _, from, err := c.ReadMsgUDPAddrPort(buf, oob)
 		switch {
@@ -26,11 +32,25 @@ func (s *Server) ServePacket(c *net.UDPConn) error {
 		case err != nil: // an ICMP error of an earlier answer, say
 			continue
 		}
-		out := s.answer(buf[:n], "udp")
-		if out == nil {
+		out, later := s.answer(buf[:n], "udp")
+		if out != nil {
+			_, _, _ = c.WriteMsgUDPAddrPort(out, source(oob[:oobn]), from)
+		}
+		if later == nil {
 			continue
 		}
-		_, _, _ = c.WriteMsgUDPAddrPort(out, source(oob[:oobn]), from)
+		at := source(oob[:oobn])
+		select {
+		case slots <- struct{}{}:
+			wg.Go(func() {
+				defer func() { <-slots }()
+				if out := later(ctx); out != nil {
+					_, _, _ = c.WriteMsgUDPAddrPort(out, at, from)
+				}
+			})
+		default: // name servers are slow, and the client asks again
+			s.record(Query{Rcode: "dropped", Transport: "udp"})
+		}
 	}
 }
 
@@ -81,10 +101,12 @@ const (
 
 // ServeTCP answers on a listener until it is closed.
 func (s *Server) ServeTCP(l net.Listener) error {
+	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	open := map[net.Conn]struct{}{}
 	defer func() {
+		cancel()
 		mu.Lock()
 		for c := range open {
 			_ = c.Close()
@@ -112,7 +134,7 @@ func (s *Server) ServeTCP(l net.Listener) error {
 		open[c] = struct{}{}
 		mu.Unlock()
 		wg.Go(func() {
-			s.conn(c)
+			s.conn(ctx, c)
 			_ = c.Close()
 			mu.Lock()
 			delete(open, c)
@@ -123,7 +145,7 @@ func (s *Server) ServeTCP(l net.Listener) error {
 }
 
 // conn answers the queries of one connection in their order.
-func (s *Server) conn(c net.Conn) {
+func (s *Server) conn(ctx context.Context, c net.Conn) {
 	var size [2]byte
 	for {
 		_ = c.SetDeadline(time.Now().Add(tcpIdle))
@@ -134,7 +156,11 @@ func (s *Server) conn(c net.Conn) {
 		if _, err := io.ReadFull(c, q); err != nil {
 			return
 		}
-		out := s.answer(q, "tcp")
+		out, later := s.answer(q, "tcp")
+		if later != nil {
+			out = later(ctx)
+			_ = c.SetDeadline(time.Now().Add(tcpIdle))
+		}
 		if out == nil {
 			return
 		}
