@@ -37,6 +37,7 @@ type boxed struct {
 	mu      sync.Mutex
 	stdin   *json.Encoder
 	waiting []chan result
+	ended   bool
 }
 
 // agent starts one by way of these arguments.
@@ -91,6 +92,7 @@ func (p *place) agent(t *testing.T, before string, args ...string) *boxed {
 func (i *boxed) end() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	i.ended = true
 	for n, c := range i.waiting {
 		select {
 		case c <- result{ID: n, Out: "(the sandbox ended)"}:
@@ -107,9 +109,10 @@ func (i *boxed) do(t *testing.T, script string) result {
 	id := len(i.waiting)
 	i.waiting = append(i.waiting, c)
 	err := i.stdin.Encode(map[string]any{"ID": id, "Script": i.before + script})
+	over := i.ended
 	i.mu.Unlock()
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || over {
+		t.Fatalf("the sandbox ended: %v", err)
 	}
 	return <-c
 }

@@ -116,7 +116,7 @@ func (tb *table) sshd(t *testing.T) {
 		filepath.Join(dir, "sshd_config"): fmt.Sprintf("ListenAddress 127.0.0.1:%d\nHostKey %s/host\nAuthorizedKeysFile %s/id.pub\nPidFile none\nUsePAM no\nStrictModes no\nPermitRootLogin prohibit-password\nLogLevel VERBOSE\n", port, dir, tb.kit),
 		filepath.Join(tb.kit, "known"):    "* " + string(host),
 		// The kit is somewhere else in each sandbox, so ssh is told where by its caller.
-		filepath.Join(tb.kit, "ssh"): "#!/bin/sh\nexec ssh -F none -i \"$KIT/id\" -o UserKnownHostsFile=\"$KIT/known\" -o BatchMode=yes -o ConnectTimeout=30 ${PROXY:+-o ProxyCommand=\"/usr/bin/python3 $KIT/tunnel.py %h %p\"} \"$@\"\n",
+		filepath.Join(tb.kit, "ssh"): "#!/bin/sh\nexec ssh -F none -i \"$KIT/id\" -o UserKnownHostsFile=\"$KIT/known\" -o BatchMode=yes -o ConnectTimeout=30 ${THROUGH:+-o ProxyCommand=\"$THROUGH %h %p\"} \"$@\"\n",
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o755); err != nil {
 			t.Fatal(err)
@@ -155,7 +155,7 @@ func (tb *table) others(t *testing.T) {
 // equip starts all servers and fills the kit.
 func (tb *table) equip(t *testing.T) {
 	tb.ports = map[string]int{}
-	for name, text := range map[string]string{"client.js": nodeClient, "client.py": pythonClient, "tunnel.py": tunnel, "origin-ca.crt": string(tb.origin.CAPEM()), "resolv.conf": "nameserver 198.18.0.1\n"} {
+	for name, text := range map[string]string{"client.js": nodeClient, "client.py": pythonClient, "ws.py": websocketClient, "tunnel.py": tunnel, "origin-ca.crt": string(tb.origin.CAPEM()), "resolv.conf": "nameserver 198.18.0.1\n"} {
 		if err := os.WriteFile(filepath.Join(tb.kit, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}

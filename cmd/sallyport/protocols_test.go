@@ -18,11 +18,15 @@ type protocol struct {
 	slug string // in names of hosts and tests
 	zone string // of the name that is allowed: below it stands what for; see tablePolicy
 
-	// Scripts of a shell, by how the client gets to the gate. They see HOST, KIT (a
-	// directory of files for clients), TLS and PLAIN (ports of the origin), PORT, and
-	// at a proxy PROXY, its URL.
-	direct, proxy string
-	why           string // a script is missing
+	// script is of a shell, and sees HOST, KIT (a directory of files for clients), TLS
+	// and PLAIN (ports of the origin), PORT, and at a proxy PROXY, its URL, and THROUGH,
+	// a command that connects its input and output to a host and port.
+	script  string
+	proxied string // at a proxy instead; "" means script
+
+	// Why there is no cell at an HTTP proxy, at one of SOCKS, and at one that asks for a
+	// token; "" means that there is one.
+	noHTTP, noSOCKS, noToken string
 
 	port func(*table) int // PORT; nil means none
 	at   int              // not 0: the name exists inside only, and leads from this port to PORT
@@ -37,23 +41,28 @@ type protocol struct {
 type way struct {
 	name   string // of the test
 	column string // of the README
-	script func(*protocol) string
+	proxy  string // "", http or socks
+	token  bool   // the proxy asks for one
 	start  func(*table, *testing.T) *boxed
 }
 
-func direct(p *protocol) string  { return p.direct }
-func proxied(p *protocol) string { return p.proxy }
-
-// ways are the columns of the table, some in more than one form.
+// tableWays are the columns of the table, some in more than one form.
 var tableWays = []way{
-	{"run", "`run`", direct, func(tb *table, t *testing.T) *boxed { return tb.run(t, callers()[0]) }},
-	{"run-user", "`run`", direct, func(tb *table, t *testing.T) *boxed { return tb.run(t, ordinary()) }},
-	{"sidecar", "`run --sidecar`", direct, (*table).enrolled},
-	{"join", "`join`", direct, (*table).joined},
-	{"attach", "`attach`", direct, func(tb *table, t *testing.T) *boxed { return tb.attached(t, "attach") }},
-	{"gateway", "`gateway`", direct, func(tb *table, t *testing.T) *boxed { return tb.attached(t, "gateway") }},
-	{"proxy", "HTTP proxy", proxied, (*table).toldTCP},
-	{"proxy-unix", "HTTP proxy", proxied, (*table).toldUnix},
+	{name: "run", column: "`run`", start: func(tb *table, t *testing.T) *boxed { return tb.run(t, callers()[0]) }},
+	{name: "run-user", column: "`run`", start: func(tb *table, t *testing.T) *boxed { return tb.run(t, ordinary()) }},
+	{name: "sidecar", column: "`run --sidecar`", start: (*table).enrolled},
+	{name: "join", column: "`join`", start: (*table).joined},
+	{name: "attach", column: "`attach`", start: func(tb *table, t *testing.T) *boxed { return tb.attached(t, "attach") }},
+	{name: "gateway", column: "`gateway`", start: func(tb *table, t *testing.T) *boxed { return tb.attached(t, "gateway") }},
+	{name: "http", column: "HTTP proxy", proxy: "http", token: true, start: func(tb *table, t *testing.T) *boxed { return tb.toldTCP(t, "http") }},
+	{name: "http-unix", column: "HTTP proxy", proxy: "http", start: func(tb *table, t *testing.T) *boxed { return tb.toldUnix(t, "http") }},
+	{name: "socks", column: "SOCKS5", proxy: "socks", token: true, start: func(tb *table, t *testing.T) *boxed { return tb.toldTCP(t, "socks5h") }},
+	{name: "socks-unix", column: "SOCKS5", proxy: "socks", start: func(tb *table, t *testing.T) *boxed { return tb.toldUnix(t, "socks5h") }},
+}
+
+// has reports whether a protocol has a meaning in a way.
+func (w way) has(p *protocol) bool {
+	return !(w.proxy == "http" && p.noHTTP != "" || w.proxy == "socks" && p.noSOCKS != "" || w.token && p.noToken != "")
 }
 
 // ordinary is an ordinary user whom the system has an account of, which ssh asks for.
@@ -67,11 +76,13 @@ func ordinary() caller {
 // rows are the protocols of the table.
 func rows() []protocol { return slices.Concat(webProtocols, rawProtocols, nameProtocols) }
 
-// tablePolicy lets HTTP to *.ok.example.com, any TCP to *.raw.example.com, and TLS
+// tablePolicy lets HTTP and WebSockets to *.ok.example.com, any TCP to *.raw.example.com, and TLS
 // that stays unopened to *.tls.example.com.
 const tablePolicy = `package egress
 
 allow if endswith(input.destination.host, ".ok.example.com")
+
+websocket := true
 `
 
 const tableConnectPolicy = `package egress.connect
@@ -102,11 +113,6 @@ func (p *protocol) seen(tb *table) int {
 	return tb.origin.TLSPort
 }
 
-// has reports whether a protocol has a meaning in a way.
-func (w way) has(p *protocol) bool {
-	return w.script(p) != ""
-}
-
 // Every protocol by every way in, with clients as they are, allowed and refused:
 // who is refused is told at once, by the client or by the records.
 func TestProtocols(t *testing.T) {
@@ -129,8 +135,12 @@ func TestProtocols(t *testing.T) {
 // cell is one protocol by one way.
 func (tb *table) cell(t *testing.T, w way, in *boxed, p *protocol) {
 	port := p.seen(tb)
+	script := p.script
+	if w.proxy != "" && p.proxied != "" {
+		script = p.proxied
+	}
 	do := func(host string) result {
-		return in.do(t, fmt.Sprintf("HOST=%s PORT=%d\n%s", host, port, w.script(p)))
+		return in.do(t, fmt.Sprintf("HOST=%s PORT=%d\n%s", host, port, script))
 	}
 	ok := do(p.host())
 	if !strings.Contains(ok.Out, p.says) {
@@ -161,11 +171,6 @@ func TestReadmeProtocols(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
-	}
-	for _, p := range rows() {
-		if (p.proxy == "") == (p.why == "") {
-			t.Errorf("%s: why is there no script, or why is there a reason?", p.slug)
-		}
 	}
 	if want := readmeTable(); !strings.Contains(string(readme), want) {
 		t.Errorf("README.md does not have the table:\n%s", want)
@@ -201,7 +206,7 @@ func readmeTable() string {
 // newTable starts the servers that all cells share.
 func newTable(t *testing.T) *table {
 	tb := &table{t: t, kit: t.TempDir()}
-	g, err := origin.Start(origin.Options{})
+	g, err := origin.Start(origin.Options{Handler: tableOrigin()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -118,6 +118,14 @@ func (tb *table) sidecar() *side {
 		if out := p.exec("ca", "export", "--control", s.control); out.code != 0 || os.WriteFile(at("ca.pem"), []byte(out.stdout), 0o644) != nil {
 			tb.t.Fatalf("%+v", out)
 		}
+		for _, e := range p.env { // Chromium has a trust store of its own
+			if home, ok := strings.CutPrefix(e, "HOME="); ok {
+				db := filepath.Join(home, ".pki", "nssdb")
+				must(tb.t, 0, "mkdir", "-p", db)
+				must(tb.t, 0, "certutil", "-d", "sql:"+db, "-N", "--empty-password")
+				must(tb.t, 0, "certutil", "-d", "sql:"+db, "-A", "-t", "C,,", "-n", "sallyport", "-i", at("ca.pem"))
+			}
+		}
 		tb.side = s
 	})
 	if tb.side == nil {
@@ -177,28 +185,30 @@ func (tb *table) attached(t *testing.T, way string) *boxed {
 	return in
 }
 
-func (tb *table) toldTCP(t *testing.T) *boxed {
-	s := tb.sidecar()
-	return tb.told(t, s, "proxy", fmt.Sprintf("http://127.0.0.1:%d", tb.ports["proxy"]), "--token", "env:PROXY_TOKEN")
+func (tb *table) toldTCP(t *testing.T, scheme string) *boxed {
+	kit := filepath.Join(tb.sidecar().dir, "kit")
+	return tb.told(t, "proxy", fmt.Sprintf("%s://127.0.0.1:%d", scheme, tb.ports["proxy"]), fmt.Sprintf(`THROUGH="/usr/bin/python3 %s/tunnel.py"`, kit), "--token", "env:PROXY_TOKEN")
 }
 
-func (tb *table) toldUnix(t *testing.T) *boxed {
+func (tb *table) toldUnix(t *testing.T, scheme string) *boxed {
 	s := tb.sidecar()
 	at := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	s.spawn(t, binary, "relay", "--listen", at, "--to", s.at("proxy.sock")).until("relaying")
-	return tb.told(t, s, "proxy-unix", "http://"+at)
+	how := map[string]string{"http": "connect", "socks5h": "5"}[scheme]
+	return tb.told(t, "proxy-unix", scheme+"://"+at, fmt.Sprintf(`THROUGH="nc -X %s -x %s"`, how, at))
 }
 
 // told is a client outside that was told of a proxy.
-func (tb *table) told(t *testing.T, s *side, sandbox, proxy string, flags ...string) *boxed {
+func (tb *table) told(t *testing.T, sandbox, proxy, through string, flags ...string) *boxed {
 	t.Helper()
+	s := tb.sidecar()
 	lines := s.trust(t, append([]string{"--proxy", proxy}, flags...)...)
 	for _, l := range lines {
-		if url, ok := strings.CutPrefix(l, "HTTPS_PROXY="); ok {
+		if name, url, _ := strings.Cut(l, "="); name == "HTTPS_PROXY" || name == "ALL_PROXY" {
 			lines = append(lines, "PROXY="+url)
 		}
 	}
-	in := s.place.agent(t, tb.before(s.place, lines...), "env")
+	in := s.place.agent(t, tb.before(s.place, append(lines, through)...), "env")
 	in.sandbox = sandbox
 	return in
 }

@@ -9,8 +9,10 @@ import (
 	"net/netip"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 )
 
 // maxRelayed bounds the connections of one relay.
@@ -91,20 +93,73 @@ func pass(ctx context.Context, c net.Conn, to string) {
 	defer context.AfterFunc(ctx, func() { _, _ = c.Close(), u.Close() })()
 	done := make(chan struct{})
 	go func() {
-		copyEnd(u, c)
-		close(done)
+		defer close(done)
+		if copyEnd(u, c) != nil {
+			_ = u.Close()
+		}
 	}()
-	copyEnd(c, u)
+	if copyEnd(c, u) == nil {
+		hung := make(chan struct{})
+		go func() {
+			defer close(hung)
+			hungUp(u)
+		}()
+		select {
+		case <-done:
+			return
+		case <-hung:
+		}
+	}
+	// A reset, or the nearest to it that a Unix socket knows: there are clients that
+	// wait on after an end (hostile 341).
+	resetRead(c)
 	<-done
 }
 
-// copyEnd copies to the end, and passes the end on.
-func copyEnd(dst, src net.Conn) {
-	if _, err := io.Copy(dst, src); err != nil { // one that broke ends both
-		_, _ = dst.Close(), src.Close()
+// hungUp waits until the other end of a Unix socket is closed for good, or this one is.
+func hungUp(u net.Conn) {
+	raw, err := u.(*net.UnixConn).SyscallConn()
+	if err != nil {
 		return
 	}
-	if h, ok := dst.(interface{ CloseWrite() error }); ok {
-		_ = h.CloseWrite()
+	_ = raw.Read(func(fd uintptr) bool {
+		p := []unix.PollFd{{Fd: int32(fd)}}
+		_, err := unix.Poll(p, 0)
+		return err != nil && !errors.Is(err, unix.EINTR) || p[0].Revents&unix.POLLHUP != 0
+	})
+}
+
+// readWithin bounds the wait for a client that does not read.
+const readWithin = 10 * time.Second
+
+// resetRead resets a connection of loopback as soon as its client's side has all
+// that was sent to it, which it can read all the same.
+func resetRead(c net.Conn) {
+	t := c.(*net.TCPConn)
+	if raw, err := t.SyscallConn(); err == nil {
+		for by, left := time.Now().Add(readWithin), true; left && time.Now().Before(by); time.Sleep(2 * time.Millisecond) {
+			if raw.Control(func(fd uintptr) { left = unread(int(fd)) }) != nil {
+				break
+			}
+		}
 	}
+	_ = t.SetLinger(0)
+	_ = t.Close()
+}
+
+// unread reports whether something is on its way to a peer that is there.
+func unread(fd int) bool {
+	p := []unix.PollFd{{Fd: int32(fd)}}
+	n, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
+	_, broken := unix.Poll(p, 0)
+	return err == nil && n > 0 && broken == nil && p[0].Revents&(unix.POLLERR|unix.POLLHUP) == 0
+}
+
+// copyEnd copies to the end, and passes the end on. Its error means that one of
+// the two is broken.
+func copyEnd(dst, src net.Conn) error {
+	if _, err := io.Copy(dst, src); err != nil {
+		return err
+	}
+	return dst.(interface{ CloseWrite() error }).CloseWrite()
 }

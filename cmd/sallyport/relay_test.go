@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,8 @@ import (
 
 	"sallyport/cmd/sidecar"
 	"sallyport/origin"
+
+	"golang.org/x/sys/unix"
 )
 
 // wrote is what a command writes.
@@ -84,6 +87,60 @@ func TestRelay(t *testing.T) {
 			t.Errorf("%+v", out)
 		}
 	})
+}
+
+// hostile 341: what the sidecar ends is reset by a relay, behind what was sent.
+func TestRelayResets(t *testing.T) {
+	for name, end := range map[string]func(*net.UnixConn){
+		"closed":        func(u *net.UnixConn) { _, _ = u.Read(make([]byte, 99)) },
+		"closed unread": func(*net.UnixConn) {},
+		"ended first":   func(u *net.UnixConn) { _ = u.CloseWrite(); _, _ = u.Read(make([]byte, 99)) },
+	} {
+		sock := filepath.Join(t.TempDir(), "s")
+		l, err := net.Listen("unix", sock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		go func() {
+			u, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = u.Write([]byte("said"))
+			end(u.(*net.UnixConn))
+			_ = u.Close()
+		}()
+		front, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go func() { _ = relay(ctx, front, sock) }()
+		c, err := net.Dial("tcp", front.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_, _ = c.Write([]byte("asked"))
+		raw, err := c.(*net.TCPConn).SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		until(t, name+": the reset", func() (reset bool) { // as those see it that look at what they can write
+			_ = raw.Control(func(fd uintptr) {
+				p := []unix.PollFd{{Fd: int32(fd)}}
+				_, err := unix.Poll(p, 0)
+				reset = err == nil && p[0].Revents&unix.POLLHUP != 0
+			})
+			return reset
+		})
+		b := make([]byte, 99)
+		if n, err := io.ReadFull(c, b[:4]); string(b[:n]) != "said" || err != nil {
+			t.Errorf("%s: %q %v", name, b[:n], err)
+		}
+	}
 }
 
 // hostile 234: a sidecar that cannot give its sockets away serves whom they are for,
