@@ -8,8 +8,6 @@ import (
 	"net/http"
 
 	"github.com/elazarl/goproxy"
-
-	"sallyport/proxy/h1"
 )
 
 // newForwarder makes goproxy into what it is here: the point where CONNECT is
@@ -76,33 +74,32 @@ func (w *connectWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		early = bytes.Clone(b)
 	}
 	sc := c.(*strictConn)
-	return &tunnelConn{Conn: sc.Conn, front: sc.Conn, raw: sc.flow.raw, below: sc.Conn.NetConn(), early: early}, rw, nil
+	return &tunnelConn{Conn: sc.Conn.NetConn(), raw: sc.flow.raw, early: append(early, sc.Conn.Rest()...)}, rw, nil
 }
 
-// A tunnelConn is a connection after CONNECT: early bytes first, then what the
-// strict front passes unread.
+// A tunnelConn is a connection after CONNECT, at which the strict front ends: early
+// bytes first, then what it would read.
 type tunnelConn struct {
-	net.Conn
-	front *h1.Conn
-	raw   net.Conn
-	below net.Conn // what the strict front reads: raw, or TLS on it
-	early []byte
+	net.Conn          // raw, or TLS on it
+	raw      net.Conn // the socket
+	early    []byte
 }
 
 func (c *tunnelConn) Read(p []byte) (int, error) {
 	if len(c.early) > 0 {
 		n := copy(p, c.early)
-		c.early = c.early[n:]
+		if c.early = c.early[n:]; len(c.early) == 0 {
+			c.early = nil
+		}
 		return n, nil
 	}
 	return c.Conn.Read(p)
 }
 
-// Unread takes out what was read already, also by the strict front, which reads
-// no more.
+// Unread takes out what was read already.
 func (c *tunnelConn) Unread() (head []byte, below net.Conn) {
 	head, c.early = c.early, nil
-	return append(head, c.front.Rest()...), c.below
+	return head, c.Conn
 }
 
 // NetConn returns the socket below.
@@ -110,7 +107,7 @@ func (c *tunnelConn) NetConn() net.Conn { return c.raw }
 
 // CloseWrite passes a half-close on.
 func (c *tunnelConn) CloseWrite() error {
-	if t, ok := c.below.(interface{ CloseWrite() error }); ok {
+	if t, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return t.CloseWrite()
 	}
 	return nil

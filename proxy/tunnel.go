@@ -12,9 +12,17 @@ import (
 	"sallyport/sandbox"
 )
 
-// tunnel carries an opaque connection that policy granted: record, dial, copy,
-// record.
+// tunnel carries an opaque connection that policy granted, in a goroutine of its
+// own: a decision takes a large stack, and a tunnel waits long on a small one.
 func (f *flow) tunnel(w *ward, q *policy.Question, d *policy.Decision, client net.Conn) {
+	f.gate.goes(f.raw, func() {
+		defer f.recovered()
+		f.opaque(w, q, d, client)
+	})
+}
+
+// opaque is a tunnel from its record to its record: in between it dials and copies.
+func (f *flow) opaque(w *ward, q *policy.Question, d *policy.Decision, client net.Conn) {
 	defer f.end()
 	g := f.gate
 	start := time.Now()

@@ -53,7 +53,7 @@ func (e *exitError) Error() string {
 func (e *exitError) Unwrap() error { return e.err }
 
 // gcPercent lets garbage grow to four times what lives, which is some 20 MB: a
-// proxy makes much and keeps little.
+// proxy makes much and keeps little. The sidecar lets it grow less when it is more.
 const gcPercent = 400
 
 // codeFailed is what every failure of sallyport itself exits with.

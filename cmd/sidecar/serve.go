@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"time"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
@@ -81,6 +82,7 @@ func Serve(ctx context.Context, file string) error {
 		return err
 	}
 	go func() { apiDone <- api.Serve(apiCtx, ctl) }()
+	go paceGarbage(apiCtx, time.Second)
 	go watchClock(apiCtx, clockEvery, machineClocks(), s.clockJumped)
 	log.Info().Str("control", f.Control.Socket.S).Str("config", file).Int64("memory_limit", memory).Msg("ready")
 	s.ready.Store(true)

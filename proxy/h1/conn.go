@@ -104,17 +104,52 @@ func (c *Conn) Read(p []byte) (int, error) {
 				return n, err
 			case opaque:
 				return c.Conn.Read(p)
+			case inHead:
+				if len(p) >= roomy {
+					if n, err := c.first(p); n > 0 || err != nil {
+						return n, err
+					}
+					continue
+				}
 			}
 		}
 		if more, err := c.step(); err != nil {
 			c.fail(err)
 		} else if more {
-			if err := c.fill(); err != nil {
+			if err := c.fill(len(p)); err != nil {
 				return 0, err
 			}
 		}
 	}
 	return 0, nil
+}
+
+// roomy is room for a usual head.
+const roomy = 512
+
+// first reads where a head may begin into the room of whoever asks, so that an idle
+// connection needs none of its own. It returns the head when it is there and
+// whole, and nothing when there is more to be done.
+func (c *Conn) first(p []byte) (int, error) {
+	c.buf, c.r, c.w = nil, 0, 0
+	n, err := c.Conn.Read(p)
+	if n == 0 {
+		if err == nil {
+			err = io.ErrNoProgress
+		}
+		return 0, err
+	}
+	if _, err := c.stepHead(p[:n]); err != nil {
+		c.fail(err)
+		return 0, nil
+	}
+	end := c.ok
+	c.ok = 0
+	if rest := p[end:n]; len(rest) > 0 {
+		c.buf = append(make([]byte, 0, max(len(rest), 4<<10)), rest...)[:max(len(rest), 4<<10)]
+		c.w = len(rest)
+	}
+	return end, nil
 }
 
 // step makes more of what is waiting valid, or says that more must come.
@@ -256,14 +291,18 @@ func (c *Conn) fail(e *Error) {
 	c.state, c.r, c.w = ended, 0, 0
 }
 
-// fill reads once. An error, a deadline's too, loses nothing that was read.
-func (c *Conn) fill() error {
+// fill reads once, for whoever has so much room. An error, a deadline's too, loses
+// nothing that was read.
+func (c *Conn) fill(room int) error {
 	if c.r > 0 {
 		c.w = copy(c.buf, c.buf[c.r:c.w])
 		c.r = 0
 	}
 	if c.w == len(c.buf) {
 		size := max(4<<10, min(2*len(c.buf), c.limits.Head+4))
+		if c.w == 0 && room < roomy { // net/http waits for the end only
+			size = 64
+		}
 		if size <= len(c.buf) {
 			size = len(c.buf) + maxTrailer
 		}
