@@ -51,8 +51,8 @@ func packages(t *testing.T) (out []pkg) {
 // binary knows everything.
 func TestImports(t *testing.T) {
 	may := map[string][]string{
-		"cmd/sidecar":      {"admin", "audit", "cmd/terms", "cmd/words", "config", "confine", "credentials", "dest", "metrics", "policies", "policy", "policy/rego", "proxy", "proxy/dns", "proxy/leaf", "sandbox", "sandbox/netns"},
-		"cmd/terms":        {"admin", "config", "credentials", "credentials/env", "credentials/file", "dest", "proxy", "proxy/resolve", "sandbox"},
+		"cmd/sidecar":      {"admin", "audit", "cmd/terms", "cmd/words", "config", "confine", "credentials", "dest", "metrics", "policies", "policy", "policy/rego", "proxy", "proxy/dns", "proxy/leaf", "proxy/parent", "proxy/resolve", "sandbox", "sandbox/netns"},
+		"cmd/terms":        {"admin", "config", "credentials", "credentials/env", "credentials/file", "dest", "proxy", "proxy/parent", "proxy/resolve", "sandbox"},
 		"cmd/words":        {},
 		"dest":             {},
 		"differ":           {}, // holds tests alone

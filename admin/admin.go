@@ -101,8 +101,19 @@ type Status struct {
 	Audit       string    `json:"audit"` // directory of the log
 	CA          string    `json:"ca"`    // PEM: what has to be trusted inside
 	Older       []OlderCA `json:"ca_older,omitempty"`
+	// Resolvers are the name servers that are asked, in their order; none are the system's.
+	Resolvers []Resolver `json:"resolvers,omitempty"`
+	// Parents are the parent proxies: what they carry, and whether it is judged by name only.
+	Parents []string `json:"parents,omitempty"`
 	// Confinement is of the process that carries the traffic.
 	Confinement Confinement `json:"confinement"`
+}
+
+// A Resolver is a name server, and how often it was asked and gave no answer.
+type Resolver struct {
+	Server string `json:"server"`
+	Asked  uint64 `json:"asked"`
+	Failed uint64 `json:"failed"`
 }
 
 // A Policy is one that is loaded. Of a Status it has its name and digest only.

@@ -63,13 +63,6 @@ type Credential struct {
 	As     Text `yaml:"as" doc:"how it is placed: bearer, basic:USER, header:NAME, query:NAME"`
 }
 
-// Network is how upstreams are reached.
-type Network struct {
-	AllowPrivate []Text `yaml:"allow_private" doc:"prefixes that are not public and may be reached all the same, never metadata addresses"`
-	UpstreamCA   []Text `yaml:"upstream_ca" doc:"files of certificates that upstreams may have theirs from, beside the system's"`
-	Resolve      []Pair `yaml:"resolve" doc:"addresses of names that are not looked up"`
-}
-
 // A Sandbox is one tenant.
 type Sandbox struct {
 	Name     Text      `yaml:"name" doc:"its name in records and commands" need:"yes"`

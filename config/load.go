@@ -210,12 +210,18 @@ func (d *decoder) list(key string, n ast.Node, into reflect.Value) {
 
 // object reads the keys that a struct has, each once, and no other.
 func (d *decoder) object(key string, n ast.Node, into reflect.Value) {
+	t := into.Type()
+	if i := short(t); i >= 0 {
+		if s, ok := scalar(n); ok && s != "" {
+			into.Field(i).Set(reflect.ValueOf(Text{s, pos(n)}))
+			return
+		}
+	}
 	es, ok := entries(n)
 	if !ok {
 		d.Add(pos(n), key, "expected a mapping, found %s", kind(n))
 		return
 	}
-	t := into.Type()
 	var known []string
 	fields := map[string]int{}
 	for i := range t.NumField() {
@@ -246,6 +252,16 @@ func (d *decoder) object(key string, n ast.Node, into reflect.Value) {
 			d.Add(pos(n), key, "%s is missing: %s", name, t.Field(i).Tag.Get("doc"))
 		}
 	}
+}
+
+// short is the field that a text stands for in the place of a mapping, or -1.
+func short(t reflect.Type) int {
+	for i := range t.NumField() {
+		if t.Field(i).Tag.Get("short") != "" {
+			return i
+		}
+	}
+	return -1
 }
 
 func (d *decoder) pairs(key string, n ast.Node, into *[]Pair) {

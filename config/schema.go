@@ -56,5 +56,8 @@ func schemaOf(t reflect.Type) map[string]any {
 	if len(need) > 0 {
 		out["required"] = need
 	}
+	if short(t) >= 0 {
+		return map[string]any{"oneOf": []any{map[string]any{"type": "string", "minLength": 1}, out}}
+	}
 	return out
 }

@@ -21,7 +21,7 @@ import (
 // asked for, and records it.
 func (g *Gate) MayAsk(ctx context.Context, name dest.Host, qtype string, about netip.Addr) (done func(audit.DNS, *Refusal), ref *Refusal) {
 	w := g.ward.Load()
-	if !w.policy.Has(policy.DNS) || g.srv.cfg.Exchanger == nil { // nobody decides about it
+	if !w.policy.Has(policy.DNS) || g.exchanger() == nil { // nobody decides about it
 		return func(q audit.DNS, _ *Refusal) { g.Asked(q) }, refuse(http.StatusForbidden, policy.CodeDefaultDeny, "no rule allows this")
 	}
 	var d *policy.Decision
@@ -52,10 +52,10 @@ func (g *Gate) MayAsk(ctx context.Context, name dest.Host, qtype string, about n
 
 // Exchange asks the operator's name servers what MayAsk granted.
 func (g *Gate) Exchange(ctx context.Context, name string, qtype uint16) ([]byte, error) {
-	if g.srv.cfg.Exchanger == nil {
+	if g.exchanger() == nil {
 		return nil, errors.New("there are no name servers")
 	}
-	return g.srv.cfg.Exchanger.Exchange(ctx, name, qtype)
+	return g.exchanger().Exchange(ctx, name, qtype)
 }
 
 // wasAsked records what came of a question that was granted.

@@ -17,6 +17,8 @@ import (
 type Reach struct {
 	// Resolver looks names up; nil means that of Config.
 	Resolver Resolver
+	// Exchanger asks for what is no address; nil means that of Config.
+	Exchanger Exchanger
 	// Destinations are those of which something is said; the first that matches counts.
 	Destinations []Destination
 	// Parents carry connections; the first that matches counts.
@@ -171,4 +173,12 @@ func (d *Destination) settle(c *tls.Config) {
 		c.RootCAs = d.Roots
 	}
 	d.TLS.Apply(c)
+}
+
+// exchanger asks for what is no address; nil when nobody does.
+func (g *Gate) exchanger() Exchanger {
+	if e := g.ward.Load().reach.Exchanger; e != nil {
+		return e
+	}
+	return g.srv.cfg.Exchanger
 }

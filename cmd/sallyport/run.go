@@ -17,6 +17,8 @@ import (
 	"sallyport/cmd/terms"
 	"sallyport/credentials"
 	"sallyport/dest"
+	"sallyport/proxy"
+	"sallyport/proxy/resolve"
 	"sallyport/sandbox"
 )
 
@@ -39,6 +41,8 @@ type runOptions struct {
 	noCA         bool
 	roots        *x509.CertPool
 	resolve      map[dest.Host]netip.Addr
+	servers      *resolve.Resolver // name servers that are asked; nil leaves the system's
+	reach        proxy.Reach
 	auditDir     string
 	mode         sandbox.Mode
 	name         string
@@ -52,9 +56,9 @@ type runOptions struct {
 
 // runFlags are the flags of run as they were written.
 type runFlags struct {
-	allow, tcp, allowPrivate, credential, bind, label, prop, env, mount, upstreamCA, resolve []string
-	policy, user, audit, mode, name, sidecar                                                 string
-	envAll, nested, noCA, quiet                                                              bool
+	allow, tcp, allowPrivate, credential, bind, label, prop, env, mount, upstreamCA, resolve, resolver, parent, noProxy []string
+	policy, user, audit, mode, name, sidecar                                                                            string
+	envAll, nested, noCA, quiet                                                                                         bool
 }
 
 func runCommand() *cobra.Command {
@@ -121,6 +125,9 @@ be executed, 127 it was not found, 128+n it was ended by signal n.`,
 	fl.BoolVar(&f.noCA, "no-ca", false, "do not make the command trust the CA that opens its TLS")
 	fl.StringArrayVar(&f.upstreamCA, "upstream-ca", nil, "trust the certificates in `FILE` when verifying upstreams, beside the system's (repeatable)")
 	fl.StringArrayVar(&f.resolve, "resolve", nil, "use this address for a name: `HOST=ADDRESS` (repeatable)")
+	fl.StringArrayVar(&f.resolver, "resolver", nil, "ask the name server at `URL` in place of the system's, in the order given: udp://ADDRESS[:PORT],\ntcp://ADDRESS, tls://ADDRESS#NAME or https://HOST/dns-query, of which ,ca=FILE may follow (repeatable)")
+	fl.StringArrayVar(&f.parent, "parent", nil, "connect through the proxy at `URL`: http://HOST:PORT, https://HOST or socks5://HOST, with what may follow:\n,match=HOST ,login=env:VARIABLE ,resolve=parent ,credentials ,ca=FILE (repeatable)")
+	fl.StringArrayVar(&f.noProxy, "no-proxy", nil, "connect to `HOST[:PORT]` or *.HOST without a --parent (repeatable)")
 	fl.StringVar(&f.audit, "audit", "", "keep the records in `DIR` (default: one directory per run in the state directory)")
 	fl.StringVar(&f.mode, "mode", "enforce", "`MODE` enforce; observe: record what would be refused by default and let it pass;\nsealed: nothing exists but what --bind names")
 	fl.StringVar(&f.name, "name", "", "call the sandbox `NAME` in records")
@@ -197,6 +204,9 @@ func (f *runFlags) parse(argv []string) (*runOptions, error) {
 				o.secretFiles = append(o.secretFiles, b.Path)
 			}
 		}
+	}
+	for _, err := range o.reaching(f) {
+		add(err)
 	}
 	var err error
 	o.labels, err = parseLabels(f.label)

@@ -62,7 +62,7 @@ func runSandbox(ctx context.Context, o *runOptions) error {
 	}
 	defer records.Close()
 	sum := newSummary(records)
-	srv, err := proxy.New(proxy.Config{Audit: sum, Credentials: store, Issuer: issuer, Resolver: terms.Resolver(o.resolve), Exchanger: terms.NameServers(),
+	srv, err := proxy.New(proxy.Config{Audit: sum, Credentials: store, Issuer: issuer, Resolver: terms.Resolver(o.resolve, o.servers), Exchanger: terms.NameServers(o.servers), Reach: &o.reach,
 		AllowPrivate: o.allowPrivate, UpstreamRoots: o.roots, Log: log})
 	if err != nil {
 		return err

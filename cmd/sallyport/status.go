@@ -80,6 +80,12 @@ func printStatus(w io.Writer, st admin.Status, all []admin.Sandbox, now time.Tim
 	}
 	row("policies", "%s", listed(names))
 	row("credentials", "%s", listed(st.Credentials))
+	for _, r := range st.Resolvers {
+		row("resolver", "%s, asked %d times, %d without an answer", r.Server, r.Asked, r.Failed)
+	}
+	for _, p := range st.Parents {
+		row("parent", "%s", p)
+	}
 	row("CA", "%s", caOf(st, now))
 	row("log", "%s", st.Audit)
 	row("confined", "%s", confinedOf(st.Confinement))

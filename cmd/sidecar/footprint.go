@@ -44,6 +44,21 @@ func footprintOf(file string, f *config.File) (out footprint) {
 	for i, t := range f.Network.UpstreamCA {
 		read(t, "network.upstream_ca[%d]", i)
 	}
+	for i, r := range f.Network.Resolvers {
+		read(r.CA, "network.resolvers[%d].ca", i)
+	}
+	for i, d := range f.Network.Destinations {
+		read(d.ExtraCA, "network.destinations[%d].extra_ca", i)
+		read(d.CA, "network.destinations[%d].ca", i)
+		read(d.ClientCert, "network.destinations[%d].client_cert", i)
+		read(d.ClientKey, "network.destinations[%d].client_key", i)
+	}
+	for i, x := range f.Network.Parents {
+		source(x.Login, "network.parents[%d].login", i)
+		read(x.TLS.CA, "network.parents[%d].tls.ca", i)
+		read(x.TLS.ClientCert, "network.parents[%d].tls.client_cert", i)
+		read(x.TLS.ClientKey, "network.parents[%d].tls.client_key", i)
+	}
 	l := f.Control.Listen
 	read(l.Cert, "control.listen.cert")
 	read(l.Key, "control.listen.key")

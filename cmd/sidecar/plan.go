@@ -19,6 +19,8 @@ import (
 	"sallyport/policies"
 	"sallyport/policy"
 	"sallyport/policy/rego"
+	"sallyport/proxy"
+	"sallyport/proxy/resolve"
 	"sallyport/sandbox"
 )
 
@@ -35,6 +37,8 @@ type plan struct {
 	trusted      string // digests of what roots are beside the system's
 	allowPrivate []netip.Prefix
 	resolve      map[dest.Host]netip.Addr
+	servers      *resolve.Resolver // name servers that are asked; nil leaves the system's
+	reach        *proxy.Reach
 	limits       sandbox.Limits // of a sandbox that has none of its own
 	remote       remote         // the control API over TCP
 	sandboxes    []planned
@@ -133,6 +137,7 @@ func newPlan(ctx context.Context, file string, f *config.File) (*plan, error) {
 		}
 	}
 	p.network(bad, rel)
+	p.reaching(bad, rel)
 	p.limits = terms.LimitsIn(bad, "limits", f.Limits)
 	for i := range f.Sandboxes {
 		p.sandbox(bad, i, rel)
@@ -250,7 +255,7 @@ func (p *plan) layers(sb *sandbox.Sandbox) *charter {
 		}
 		engines = append(engines, pol)
 	}
-	l := &charter{policy.NewLayers(engines...), p.store}
+	l := &charter{policy.NewLayers(engines...), p.store, p.reach}
 	p.layered[key] = l
 	return l
 }

@@ -39,6 +39,10 @@ func (s *sidecar) reload(ctx context.Context, file string) ([]string, [sha256.Si
 	for _, t := range gone {
 		t.ended()
 	}
+	if old.servers != nil {
+		old.servers.Close()
+	}
+	p.warn(s.log)
 	s.log.Info().Msg("the configuration was read again")
 	return p.watched, p.seen
 }
@@ -124,6 +128,7 @@ func (s *sidecar) replan(ctx context.Context, file string, old *plan) (*plan, er
 		return nil, err
 	}
 	d := map[string]string{}
+	p.detail(d)
 	for n, pol := range p.policies {
 		d["policy."+n] = pol.Digest()
 	}

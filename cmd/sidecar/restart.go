@@ -21,6 +21,7 @@ import (
 func (s *sidecar) begin(ctx context.Context) error {
 	p := s.plan.Load()
 	d := map[string]string{"policies": strings.Join(slices.Sorted(maps.Keys(p.policies)), " ")}
+	p.detail(d)
 	if s.memory > 0 {
 		d["memory_limit"] = strconv.FormatInt(s.memory, 10)
 	}

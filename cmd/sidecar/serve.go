@@ -45,7 +45,7 @@ func Serve(ctx context.Context, file string) error {
 	}
 	defer written.Close()
 	records := newJournal(written, meter)
-	srv, err := proxy.New(proxy.Config{Audit: records, Credentials: keys, Issuer: issuer, MaxInspected: memory / 4, Resolver: terms.Resolver(p.resolve), Exchanger: terms.NameServers(), AllowPrivate: p.allowPrivate, UpstreamRoots: p.roots, Log: log,
+	srv, err := proxy.New(proxy.Config{Audit: records, Credentials: keys, Issuer: issuer, MaxInspected: memory / 4, Resolver: terms.Resolver(p.resolve, nil), Exchanger: terms.NameServers(nil), AllowPrivate: p.allowPrivate, UpstreamRoots: p.roots, Log: log,
 		MaxConns: p.limits.Connections, MaxRequests: p.limits.Requests, MaxRate: p.limits.Rate})
 	if err != nil {
 		return err
@@ -84,6 +84,7 @@ func Serve(ctx context.Context, file string) error {
 	go func() { apiDone <- api.Serve(apiCtx, ctl) }()
 	go paceGarbage(apiCtx, time.Second)
 	go watchClock(apiCtx, clockEvery, machineClocks(), s.clockJumped)
+	p.warn(log)
 	log.Info().Str("control", f.Control.Socket.S).Str("config", file).Int64("memory_limit", memory).Msg("ready")
 	s.ready.Store(true)
 	boss := &supervisor{}

@@ -92,6 +92,7 @@ func (s *sidecar) Status() admin.Status {
 	if out.Confinement, err = tellConfined(); err != nil {
 		out.Ready, out.Reasons = false, append(out.Reasons, "what it may is not known: "+err.Error())
 	}
+	p.tellReach(&out)
 	for _, n := range slices.Sorted(maps.Keys(p.policies)) {
 		out.Policies = append(out.Policies, admin.Policy{Name: n, Digest: p.policies[n].Digest()})
 	}

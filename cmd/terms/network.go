@@ -19,9 +19,12 @@ type fixedResolver struct {
 	rest  proxy.Resolver
 }
 
-// Resolver knows these names by --resolve or network.resolve, and asks the system
-// for the rest.
-func Resolver(fixed map[dest.Host]netip.Addr) proxy.Resolver {
+// Resolver knows these names by --resolve or network.resolve, and asks servers for
+// the rest; nil asks those of the system.
+func Resolver(fixed map[dest.Host]netip.Addr, servers *resolve.Resolver) proxy.Resolver {
+	if servers != nil {
+		return &fixedResolver{fixed, servers}
+	}
 	return &fixedResolver{fixed, &net.Resolver{PreferGo: true}}
 }
 
@@ -35,8 +38,14 @@ func (r *fixedResolver) LookupNetIP(ctx context.Context, network, host string) (
 	return r.rest.LookupNetIP(ctx, network, host)
 }
 
-// NameServers are asked for what is no address: the system's.
-func NameServers() proxy.Exchanger { return resolve.NewSystem("/etc/resolv.conf") }
+// NameServers are asked for what is no address: these, or the system's when there are
+// none.
+func NameServers(servers *resolve.Resolver) proxy.Exchanger {
+	if servers != nil {
+		return servers
+	}
+	return resolve.NewSystem("/etc/resolv.conf")
+}
 
 // ParseRoots are the system's CAs and those of files in PEM.
 func ParseRoots(files []string) (*x509.CertPool, error) {

@@ -145,6 +145,17 @@ func (s *server) keep(c net.Conn) {
 		s.idle = s.idle[1:]
 	}
 	s.idle = append(s.idle, kept{c, time.Now()})
+	time.AfterFunc(keepFor, s.expire)
+}
+
+// expire closes what was kept for too long.
+func (s *server) expire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.idle) > 0 && time.Since(s.idle[0].at) >= keepFor {
+		_ = s.idle[0].Close()
+		s.idle = s.idle[1:]
+	}
 }
 
 func (s *server) close() {
