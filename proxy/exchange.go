@@ -38,8 +38,10 @@ type exchange struct {
 	switches  bool               // it asks to switch protocols
 	websocket bool               // to a WebSocket, as it must
 	peer      io.ReadWriteCloser // that the upstream switched to; nil until then
-	via       []string           // other sallyports that the request came through
-	inspected int64              // bytes of memory that it is charged
+	asks      *called            // messages of gRPC from the sandbox, and to it; nil of what is none
+	answers   *called
+	via       []string // other sallyports that the request came through
+	inspected int64    // bytes of memory that it is charged
 
 	id       string // of the decision record
 	decision *policy.Decision
@@ -307,6 +309,13 @@ func (x *exchange) send() error {
 		WroteRequest:         func(httptrace.WroteRequestInfo) { x.clock.sent() },
 		GotFirstResponseByte: func() { x.first.Store(int64(time.Since(x.start))) },
 	})
+	if x.body != nil {
+		r, err := x.calls(x.body.Reader, x.facts.ContentType, true)
+		if err != nil {
+			return err
+		}
+		x.body.Reader = r
+	}
 	out := x.outgoing(ctx)
 	if x.body != nil && x.r.ProtoMajor == 1 {
 		_ = x.rc.EnableFullDuplex()

@@ -177,7 +177,12 @@ func (x *exchange) roundTrip(req *http.Request) *http.Response {
 		return x.answer(refusalOf(err))
 	}
 	x.result.ContentType = resp.Header.Get("Content-Type")
-	resp.Body = &responseBody{ReadCloser: resp.Body, x: x, resp: resp, limit: x.decision.Limits.ResponseBytes}
+	body, err := x.calls(resp.Body, x.result.ContentType, false)
+	if err != nil {
+		_ = resp.Body.Close()
+		return x.answer(refusalOf(err))
+	}
+	resp.Body = &responseBody{Reader: body, Closer: resp.Body, x: x, resp: resp, limit: x.decision.Limits.ResponseBytes}
 	resp.Trailer = announced(resp.Trailer)
 	return resp
 }
@@ -267,7 +272,8 @@ func (b *buffered) Write(p []byte) (int, error) { return b.body.Write(p) }
 // A responseBody counts, ends at the limit, keeps a cut visible, and lets no
 // trailer through that could change what the message means.
 type responseBody struct {
-	io.ReadCloser
+	io.Reader
+	io.Closer
 	x     *exchange
 	resp  *http.Response
 	n     int64
@@ -275,7 +281,7 @@ type responseBody struct {
 }
 
 func (b *responseBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
+	n, err := b.Reader.Read(p)
 	b.n += int64(n)
 	if b.limit > 0 && b.n > b.limit {
 		err = refuse(http.StatusBadGateway, "response_too_large", "the answer is larger than policy allows")

@@ -38,7 +38,11 @@ func (x *exchange) statusMidway(resp *http.Response, err error) http.Header {
 	for k := range resp.Trailer {
 		out[k] = nil
 	}
-	for _, f := range ref.grpcStatus(x.id) {
+	id := x.id
+	if d := (*deniedMessage)(nil); errors.As(err, &d) {
+		id = d.id
+	}
+	for _, f := range ref.grpcStatus(id) {
 		out.Set(f[0], f[1])
 	}
 	return out

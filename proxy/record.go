@@ -237,6 +237,7 @@ func (x *exchange) complete() {
 		ev.Credential = append(ev.Credential, audit.CredentialUse{Place: p, Client: "stripped"})
 	}
 	res := x.result
+	res.Messages = x.called()
 	res.TimeToFirst = time.Duration(x.first.Load())
 	res.Scrubbed += x.w.hinted()
 	res.Took = time.Since(x.start)

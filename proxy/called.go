@@ -1,0 +1,129 @@
+package proxy
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net/http"
+	"sync/atomic"
+
+	"sallyport/audit"
+	"sallyport/policy"
+	"sallyport/proxy/canon"
+)
+
+// grpcHead is the length of what stands before each message of gRPC.
+const grpcHead = 5
+
+// A called is one direction of a gRPC call: it counts messages, and lets policy
+// judge each before any of it passes. It reads as it is read, and holds no more than
+// the head of a message. It is for one goroutine, but for its count.
+type called struct {
+	io.Reader
+	x        *exchange
+	toOrigin bool
+
+	messages atomic.Int64
+	head     [grpcHead]byte
+	held     int   // of head: what came of one that is not whole
+	left     int64 // of a message, bytes to come
+	err      error // after what was granted was read
+}
+
+// Read returns what came of messages that are granted.
+func (c *called) Read(p []byte) (int, error) {
+	for c.err == nil {
+		if len(p) <= c.held {
+			return 0, io.ErrShortBuffer
+		}
+		k := copy(p, c.head[:c.held])
+		n, err := c.Reader.Read(p[k:])
+		n, c.held = n+k, 0
+		if n = c.through(p[:n]); c.err == nil {
+			c.err = err
+			if c.held > 0 && err == io.EOF { //nolint:errorlint // as readers return it
+				c.err = io.ErrUnexpectedEOF
+			}
+		}
+		if n > 0 {
+			return n, nil
+		}
+	}
+	return 0, c.err
+}
+
+// through goes over what came and returns how much of it may pass.
+func (c *called) through(b []byte) int {
+	for i := 0; i < len(b); {
+		if c.left > 0 {
+			n := min(c.left, int64(len(b)-i))
+			i, c.left = i+int(n), c.left-n
+			continue
+		}
+		if len(b)-i < grpcHead {
+			c.held = copy(c.head[:], b[i:])
+			return i
+		}
+		flags, size := b[i], int64(binary.BigEndian.Uint32(b[i+1:]))
+		if flags&0x80 == 0 { // otherwise it is the trailer of gRPC-web
+			c.messages.Add(1)
+			if c.err = c.judge(flags, size); c.err != nil {
+				return i
+			}
+		}
+		i, c.left = i+grpcHead, size
+	}
+	return len(b)
+}
+
+func (c *called) judge(flags byte, size int64) error {
+	w := c.x.gate.ward.Load()
+	if !w.policy.Has(policy.Message) {
+		return nil
+	}
+	if flags > 1 {
+		return refuse(http.StatusForbidden, policy.CodeUncertain, "a gRPC message has a form that is not known").because(fmt.Errorf("flags %#x", flags))
+	}
+	m := &policy.MessageFacts{Direction: direction(c.toOrigin), Kind: "grpc", Size: size, BodyState: policy.BodyUnparsed}
+	if size == 0 {
+		m.BodyState = policy.BodyNone
+	}
+	return c.x.judgeMessage(w, m)
+}
+
+// calls puts the judgement of messages before a body of gRPC. One in base64 is
+// refused where messages are judged, since nobody looks into it.
+func (x *exchange) calls(r io.Reader, contentType string, toOrigin bool) (io.Reader, error) {
+	kind := canon.GRPCOf(contentType)
+	if kind == canon.NoGRPC {
+		return r, nil
+	}
+	if kind == canon.GRPCWebText {
+		if x.gate.judged() {
+			return nil, refuse(http.StatusForbidden, policy.CodeUncertain, "messages in base64 cannot be judged")
+		}
+		return r, nil
+	}
+	c := &called{Reader: r, x: x, toOrigin: toOrigin}
+	if toOrigin {
+		x.asks = c
+	} else {
+		x.answers = c
+	}
+	return c, nil
+}
+
+// called is what a record says of a call's messages; nil of what is none.
+func (x *exchange) called() *audit.Messages {
+	if x.asks == nil && x.answers == nil {
+		return x.result.Messages
+	}
+	m := &audit.Messages{}
+	if x.asks != nil {
+		m.In = x.asks.messages.Load()
+	}
+	if x.answers != nil {
+		m.Out = x.answers.messages.Load()
+	}
+	return m
+}
