@@ -37,11 +37,17 @@ var attempts = []struct {
 	{"tcp to an address that was never given out", `tcp(4, "198.19.255.1", 80)`, []string{"198.19.255.1 80 Connection"},
 		[]map[string]string{{"event.name": "egress.tunnel.decision", "connection.original.address": "198.19.255.1", "policy.code": "address_unknown"}}},
 	{"udp", `udp(4, "192.0.2.1", 123); udp(6, "2001:db8::5", 123)`, []string{"udp 192.0.2.1 refused at once", "udp 2001:db8::5 refused at once"},
-		[]map[string]string{{"event.name": "egress.packet.refused", "network.transport": "udp", "destination.address": "192.0.2.1", "destination.port": "123"}, {"event.name": "egress.packet.refused", "network.transport": "udp", "destination.address": "2001:db8::5"}}},
+		[]map[string]string{{"event.name": "egress.packet.refused", "network.transport": "udp", "destination.address": "192.0.2.1", "destination.port": "123"}, {"event.name": "egress.packet.refused", "network.transport": "udp", "destination.address": "2001:db8::5", "destination.port": "123"}}},
+	{"udplite", `
+for fam, host in ((4, "192.0.2.1"), (6, "2001:db8::5")):
+    s = socket.socket(families[fam], socket.SOCK_DGRAM, 136); s.settimeout(5)
+    try: s.connect((host, 9)); s.send(b"x"); s.send(b"x"); s.recv(1); print("udplite ANSWERED")
+    except OSError as e: print("udplite", "LATE" if isinstance(e, TimeoutError) else "refused")`, []string{"udplite refused"},
+		[]map[string]string{{"event.name": "egress.packet.refused", "network.transport": "udplite", "destination.address": "192.0.2.1", "destination.port": "9"}, {"event.name": "egress.packet.refused", "network.transport": "udplite", "destination.address": "2001:db8::5"}}},
 	{"quic", `udp(4, "192.0.2.1", 443, b"\xc0\x00\x00\x00\x01" + bytes(1195))`, []string{"udp 192.0.2.1 refused at once"},
 		[]map[string]string{{"event.name": "egress.packet.refused", "network.transport": "udp", "destination.address": "192.0.2.1", "destination.port": "443"}}},
 	{"icmp", `ping("192.0.2.1"); ping("2001:db8::5")`, []string{"ping 192.0.2.1 refused", "ping 2001:db8::5 refused"},
-		[]map[string]string{{"event.name": "egress.packet.refused", "network.transport": "icmp", "destination.address": "192.0.2.1"}, {"event.name": "egress.packet.refused", "network.transport": "icmpv6", "destination.address": "2001:db8::5"}}},
+		[]map[string]string{{"event.name": "egress.packet.refused", "network.transport": "icmp", "destination.address": "192.0.2.1", "icmp.type": "8"}, {"event.name": "egress.packet.refused", "network.transport": "icmpv6", "destination.address": "2001:db8::5", "icmp.type": "128"}}},
 	{"raw sockets", `made(socket.AF_INET, socket.SOCK_RAW, 1); made(socket.AF_INET6, socket.SOCK_RAW, 58); made(socket.AF_INET, socket.SOCK_RAW, 255)`, []string{"socket 2 1", "socket 10 1"}, nil},
 	{"packet sockets", `made(socket.AF_PACKET, socket.SOCK_RAW, 0); made(socket.AF_PACKET, socket.SOCK_DGRAM, 0)`, []string{"socket 17 97"}, nil},
 	{"vsock", `made(socket.AF_VSOCK, socket.SOCK_STREAM, 0); made(socket.AF_VSOCK, socket.SOCK_DGRAM, 0)`, []string{"socket 40 97"}, nil},

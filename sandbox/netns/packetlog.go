@@ -169,6 +169,32 @@ func parseLog(b []byte) (out []Packet) {
 
 func align(n int) int { return (n + 3) &^ 3 }
 
+// behind steps over the extension headers of IPv6 (RFC 8200, 4) as far as they are
+// there, to what they stand before.
+func behind(proto byte, b []byte) (byte, []byte) {
+	for range 8 {
+		n := 8
+		switch proto {
+		case unix.IPPROTO_HOPOPTS, unix.IPPROTO_ROUTING, unix.IPPROTO_DSTOPTS:
+			if len(b) < 2 {
+				return proto, nil
+			}
+			n += int(b[1]) * 8
+		case unix.IPPROTO_FRAGMENT:
+			if len(b) < 4 || b[2] != 0 || b[3]&^7 != 0 { // what is behind a later one is no header
+				return proto, nil
+			}
+		default:
+			return proto, b
+		}
+		if len(b) < n {
+			return proto, nil
+		}
+		proto, b = b[0], b[n:]
+	}
+	return proto, nil
+}
+
 // parsePacket reads the addresses, ports and type of an IP packet that may be cut.
 func parsePacket(b []byte) (Packet, bool) {
 	var src, dst netip.Addr
@@ -188,8 +214,8 @@ func parsePacket(b []byte) (Packet, bool) {
 		if len(b) < 40 {
 			return Packet{}, false
 		}
-		src, dst, proto = netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40])), b[6]
-		b = b[40:]
+		src, dst = netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
+		proto, b = behind(b[6], b[40:])
 	default:
 		return Packet{}, false
 	}
