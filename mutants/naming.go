@@ -27,4 +27,7 @@ var naming = []mutant{
 	{[]int{313}, "proxy/naming.go", "if w.sb.Mode == sandbox.Sealed {", "if w.sb.Mode == sandbox.Sealed && false {", "proxy", "TestQuestionsAreDecided"},
 	{[]int{314}, "proxy/naming.go", "if _, err := g.srv.cfg.Audit.Record(ctx, ev); err != nil {", "if err := g.srv.cfg.Audit.Append(ev); err != nil && false {", "proxy", "TestQuestionsNeedARecord"},
 	{[]int{315}, "proxy/dns/serve.go", "slots := make(chan struct{}, asking)", "slots := make(chan struct{}, 1)", "proxy/dns", "TestUpstreamIsSlow"},
+	{[]int{316}, "proxy/dns/dns.go", "case len(q.Question) != 1 ||", "case len(q.Question) == 0 ||", e2e, "TestHostileQuestions"},
+	{[]int{316}, "proxy/dns/serve.go", "slots := make(chan struct{}, tcpConns)", "slots := make(chan struct{}, 1000)", e2e, "TestHostileQuestions"},
+	{[]int{316}, "proxy/dns/serve.go", "_ = c.SetDeadline(time.Now().Add(tcpIdle))\n\t\tif _, err := io.ReadFull(c, size[:])", "if _, err := io.ReadFull(c, size[:])", e2e, "TestHostileQuestions"},
 }

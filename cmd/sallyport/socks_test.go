@@ -98,7 +98,7 @@ func TestSocksInside(t *testing.T) {
 	})
 }
 
-// Bytes where a grant names them, of a server that speaks first; what the wall or
+// hostile 20: bytes where a grant names them, of a server that speaks first; what the wall or
 // policy says no to is a reply.
 func TestSocksBytes(t *testing.T) {
 	tool(t, "python3", "python3")
@@ -120,12 +120,15 @@ func TestSocksBytes(t *testing.T) {
 	port := l.Addr().(*net.TCPAddr).Port
 	each(t, origin.Options{}, func(t *testing.T, p *place) {
 		out := p.python([]string{"--tcp", fmt.Sprintf("api.example.com:%d", port), "--tcp", "api.example.com:1"}, socksPython+fmt.Sprintf(`
-for host, port, command in [("api.example.com", %[1]d, 1), (socket.getaddrinfo("api.example.com", 0, socket.AF_INET6)[0][4][0], %[1]d, 1), ("api.example.com", 1, 1), ("api.example.com", %[1]d, 2), ("192.0.2.1", 53, 3), ("198.18.200.1", %[1]d, 1)]:
+for host, port, command in [("api.example.com", %[1]d, 1), (socket.getaddrinfo("api.example.com", 0, socket.AF_INET6)[0][4][0], %[1]d, 1), ("api.example.com", 1, 1), ("api.example.com", %[1]d, 2), ("192.0.2.1", 53, 3), ("198.18.200.1", %[1]d, 1), ("evil.example\x00.api.example.com", %[1]d, 1), ("a b.api.example.com", %[1]d, 1)]:
     s = door("127.0.0.1:3128"); r = ask(s, host, port, command=command)
     print(r, s.recv(99) if r == 0 else "")
 `, port))
-		if out.stdout != "0 b'220 ready\\r\\n'\n0 b'220 ready\\r\\n'\n5 \n7 \n7 \n4 \n" {
+		if out.stdout != "0 b'220 ready\\r\\n'\n0 b'220 ready\\r\\n'\n5 \n7 \n7 \n4 \n4 \n4 \n" {
 			t.Errorf("%+v", out)
+		}
+		if len(p.find(map[string]string{"policy.code": "host_invalid", "ingress.mode": "socks"})) == 0 {
+			t.Error("names that are none are not recorded")
 		}
 		if n := len(p.find(map[string]string{"event.name": "egress.tunnel.open", "ingress.mode": "socks"})); n != 2 {
 			t.Errorf("%d tunnels", n)

@@ -95,7 +95,7 @@ func (s *Server) answer(wire []byte, transport string) (out []byte, later func(c
 		r.Question = nil
 	case q.Opcode != dns.OpcodeQuery:
 		r.SetRcode(&q, dns.RcodeNotImplemented)
-	case len(q.Question) != 1 || len(q.Answer) > 0 || len(q.Ns) > 0:
+	case len(q.Question) != 1 || len(q.Answer) > 0 || len(q.Ns) > 0 || options(q.Extra) > 1:
 		r.SetRcode(&q, dns.RcodeFormatError)
 	default:
 		r.SetReply(&q)
@@ -111,6 +111,16 @@ func (s *Server) answer(wire []byte, transport string) (out []byte, later func(c
 		}
 	}
 	return s.finish(&q, r, rec), nil
+}
+
+// options counts the records of EDNS, of which there is one at most: RFC 6891, 6.1.1.
+func options(rrs []dns.RR) (n int) {
+	for _, rr := range rrs {
+		if rr.Header().Rrtype == dns.TypeOPT {
+			n++
+		}
+	}
+	return n
 }
 
 // finish makes bytes of an answer, as many as the client takes, and records it.
