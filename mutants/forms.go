@@ -3,6 +3,7 @@ package main
 // Guards of the forms that HTTP takes.
 var forms = []mutant{
 	{[]int{92}, "proxy/canon/grpc.go", "case !ok || rawPath[0] != '/' || !plainName(service) || !plainName(method):", "case !ok:", e2e, "TestGRPCPaths"},
+	{[]int{65}, "proxy/respond.go", "case x.r.ProtoMajor == 2 && x.flow.clear:", "case false:", e2e, "TestH2CIsDecided"},
 	{[]int{92}, "proxy/canon/grpc.go", "case query:", "case false:", e2e, "TestGRPCPaths"},
 	{[]int{290}, "proxy/midway.go", "out.Set(f[0], f[1])", "_ = f", e2e, "TestGRPCIsEndedByAChange"},
 	{[]int{291}, "credentials/messages.go", "even: true, same: true}", "even: true}", "credentials", "TestScrubMessages"},

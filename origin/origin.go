@@ -25,6 +25,8 @@ type Options struct {
 	Handler http.Handler
 	// HTTP1 leaves HTTP/2 out.
 	HTTP1 bool
+	// H2C lets the port without TLS speak HTTP/2, beside HTTP/1.
+	H2C bool
 	// Keep is a directory in which the CA and its key outlive a restart; "" makes
 	// new ones each time.
 	Keep string
@@ -84,6 +86,7 @@ func Start(o Options) (*Origin, error) {
 		p := new(http.Protocols)
 		p.SetHTTP1(true)
 		p.SetHTTP2(useTLS && !o.HTTP1)
+		p.SetUnencryptedHTTP2(!useTLS && o.H2C)
 		s := &http.Server{Handler: h, Protocols: p, ReadHeaderTimeout: 30 * time.Second, ErrorLog: log.New(io.Discard, "", 0),
 			TLSConfig: &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: o.MaxTLS, GetCertificate: issue}}
 		g.servers = append(g.servers, s)

@@ -51,7 +51,7 @@ type Question struct {
 type Destination struct {
 	Addr     dest.Addr
 	Scheme   string // "http", "https", or "" when opaque
-	Protocol string // "http/1.1", "h2", "websocket", "tls", "tcp"
+	Protocol string // "http/1.0", "http/1.1", "h2", "h2c", "websocket", "tls", "tcp"
 	Connect  string // authority of a CONNECT request, canonical; empty when there was none
 	SNI      string
 	Host     string // Host or :authority, canonical

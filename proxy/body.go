@@ -63,6 +63,9 @@ func (x *exchange) takeBody() error {
 		return nil
 	}
 	x.body = &requestBody{Reader: r.Body, Closer: r.Body}
+	if x.awaits() { // a transport that fails closes it
+		x.body.Closer = io.NopCloser(r.Body)
+	}
 	x.facts.Size, x.facts.BodyState = r.ContentLength, policy.BodyUnparsed
 	if !x.ward.policy.Reads(policy.Request, "request", "body") {
 		return nil
@@ -98,12 +101,17 @@ const (
 // await lets a short body arrive before it is refused: over HTTP/2 an answer that
 // comes earlier is followed by a reset, for which some clients forget the answer.
 func (x *exchange) await() {
-	r := x.r
-	if r.ProtoMajor != 2 || r.ContentLength <= 0 || r.ContentLength > awaitedBody || r.Header.Get("Expect") != "" {
+	if !x.awaits() {
 		return
 	}
+	r := x.r
 	_ = x.rc.SetReadDeadline(time.Now().Add(awaitedTime))
 	_, _ = io.CopyN(io.Discard, r.Body, r.ContentLength+1)
+}
+
+func (x *exchange) awaits() bool {
+	r := x.r
+	return r.ProtoMajor == 2 && r.ContentLength > 0 && r.ContentLength <= awaitedBody && r.Header.Get("Expect") == ""
 }
 
 // parseBody reads a JSON body whole, or reports that there is no one way to read it.

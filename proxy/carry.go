@@ -47,7 +47,7 @@ func (g *Gate) carry(c net.Conn, r route) {
 	}
 	kind, hello, conn, err := sniff.Conn(c, f.patience(), 64<<10)
 	switch {
-	case err == nil && stopped != nil && kind != sniff.HTTP1 && kind != sniff.TLS:
+	case err == nil && stopped != nil && kind != sniff.HTTP1 && kind != sniff.H2Preface && kind != sniff.TLS:
 		f.refuseOpaque(stopped, nil, "tcp")
 	case err != nil:
 		f.refuseOpaque(refuse(400, "unreadable", "the first bytes of the connection could not be read").because(err), nil, "tcp")
@@ -58,7 +58,8 @@ func (g *Gate) carry(c net.Conn, r route) {
 	case kind == sniff.Silent:
 		f.refuseOpaque(refuse(403, "silent", "the client sent nothing, and nothing grants an opaque connection here"), nil, "tcp")
 	case kind == sniff.H2Preface:
-		f.refuseOpaque(refuse(400, "h2c", "HTTP/2 without TLS is not carried"), nil, "h2c")
+		f.clear = true
+		g.srv.inPlain.push(&flowConn{Conn: conn, flow: f})
 	default:
 		f.refuseOpaque(refuse(403, "unknown_protocol", "neither HTTP nor TLS, and nothing grants an opaque connection here"), nil, "tcp")
 	}

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"sallyport/audit"
 	"sallyport/dest"
@@ -37,6 +38,8 @@ type dial struct {
 	tls    *audit.TLS
 	up     *h1.Upstream // of the connection that was given last; nil when it is no such
 	conns  int
+
+	clear atomic.Pointer[clearConn] // that was opened for it
 }
 
 type dialKey struct{}

@@ -38,6 +38,7 @@ type flow struct {
 	name  dest.Host
 	port  uint16
 	https bool
+	clear bool // HTTP/2 without TLS
 	sni   dest.Host
 	tls   *audit.TLS
 	// mismatch is what every request on this connection is answered: its layers
@@ -146,6 +147,8 @@ func (c *flowConn) Close() error {
 func flowOf(c net.Conn) *flow {
 	switch c := c.(type) {
 	case *strictConn:
+		return c.flow
+	case *flowConn:
 		return c.flow
 	case *tls.Conn:
 		return c.NetConn().(*flowConn).flow

@@ -151,6 +151,7 @@ func (x *exchange) roundTrip(req *http.Request) *http.Response {
 		if berr := x.body.failure(); berr != nil {
 			err = bodyRefusal(berr)
 		}
+		err = x.dial.unclear(err)
 		return x.answer(refusalOf(err))
 	}
 	x.result.Source, x.result.UpstreamProto = "upstream", resp.Proto
@@ -252,6 +253,7 @@ func (x *exchange) judgeResponse(resp *http.Response) error {
 // answer is a refusal in the place of the upstream's response.
 func (x *exchange) answer(ref *Refusal) *http.Response {
 	x.refused(ref)
+	x.await()
 	rec := &buffered{h: http.Header{}}
 	ref.write(rec, x.r, x.id)
 	return &http.Response{StatusCode: rec.status, ProtoMajor: 1, ProtoMinor: 1, Header: rec.h, Request: x.r,

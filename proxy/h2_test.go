@@ -4,24 +4,32 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"sallyport/origin"
 )
 
 // An h2Client writes frames that no library would.
 type h2Client struct {
 	t  *testing.T
-	c  *tls.Conn
+	c  net.Conn
 	fr *http2.Framer
 	id uint32
 }
 
-func (r *rig) h2(t *testing.T) *h2Client {
+// h2 opens one inside TLS, or without it.
+func (r *rig) h2(t *testing.T, clear bool) *h2Client {
 	t.Helper()
+	if clear {
+		return newH2Client(t, r.connect(fmt.Sprintf("api.example.com:%d", r.origin.PlainPort)))
+	}
 	c, err := r.tls("api.example.com", &tls.Config{NextProtos: []string{"h2"}})
 	if err != nil {
 		t.Fatal(err)
@@ -29,6 +37,11 @@ func (r *rig) h2(t *testing.T) *h2Client {
 	if c.ConnectionState().NegotiatedProtocol != "h2" {
 		t.Fatal("h2 was not agreed on")
 	}
+	return newH2Client(t, c)
+}
+
+func newH2Client(t *testing.T, c net.Conn) *h2Client {
+	t.Helper()
 	_, _ = io.WriteString(c, http2.ClientPreface)
 	fr := http2.NewFramer(c, c)
 	fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
@@ -109,12 +122,24 @@ func (c *h2Client) send(fields []string, body []byte, trailers []string) h2Answe
 	}
 }
 
-// hostile 32, 33, 34, 58, 70: what HTTP/2 can say twice, or wrongly.
+// hostile 32, 33, 34, 58, 65, 70: what HTTP/2 can say twice, or wrongly, with TLS
+// and without.
 func TestHTTP2Contradictions(t *testing.T) {
-	r := newRig(t, rigging{})
-	at := r.at("api.example.com")
+	for scheme, clear := range map[string]bool{"https": false, "http": true} {
+		t.Run(scheme, func(t *testing.T) { contradictions(t, scheme, clear) })
+	}
+}
+
+func contradictions(t *testing.T, scheme string, clear bool) {
+	r := newRig(t, rigging{origin: origin.Options{H2C: true}})
+	port := r.origin.TLSPort
+	if clear {
+		port = r.origin.PlainPort
+	}
+	on := func(host string) string { return fmt.Sprintf("%s:%d", host, port) }
+	at := on("api.example.com")
 	head := func(method, authority, path string, more ...string) []string {
-		return append([]string{":method: " + method, ":scheme: https", ":authority: " + authority, ":path: " + path}, more...)
+		return append([]string{":method: " + method, ":scheme: " + scheme, ":authority: " + authority, ":path: " + path}, more...)
 	}
 	for name, c := range map[string]struct {
 		fields   []string
@@ -125,12 +150,12 @@ func TestHTTP2Contradictions(t *testing.T) {
 	}{
 		"host is not :authority":      {fields: head("GET", at, "/", "host: other.example.com"), want: "400", code: "authority_contradiction"},
 		"host twice":                  {fields: head("GET", at, "/", "host: "+at, "host: other.example.com"), want: "400"},
-		":authority is not SNI":       {fields: head("GET", r.at("other.example.com"), "/"), want: "421", code: "authority_mismatch"},
+		":authority is not SNI":       {fields: head("GET", on("other.example.com"), "/"), want: "421", code: "authority_mismatch"},
 		":authority has another port": {fields: head("GET", "api.example.com:1", "/"), want: "421"},
 		":authority with a space":     {fields: head("GET", "a b", "/"), want: "400"},
 		":authority with userinfo":    {fields: head("GET", "api.example.com@evil.example", "/"), want: "reset"},
-		"no :authority, a Host":       {fields: []string{":method: GET", ":scheme: https", ":path: /", "host: " + r.at("other.example.com")}, want: "421"},
-		"neither":                     {fields: []string{":method: GET", ":scheme: https", ":path: /"}, want: "400"},
+		"no :authority, a Host":       {fields: []string{":method: GET", ":scheme: " + scheme, ":path: /", "host: " + on("other.example.com")}, want: "421"},
+		"neither":                     {fields: []string{":method: GET", ":scheme: " + scheme, ":path: /"}, want: "400"},
 		"an absolute :path":           {fields: head("GET", at, "https://evil.example/x"), want: "400"},
 		"a :path that is none":        {fields: head("GET", at, "x"), want: "reset"},
 		"a :path with dots":           {fields: head("GET", at, "/a/../b"), want: "400"},
@@ -146,7 +171,7 @@ func TestHTTP2Contradictions(t *testing.T) {
 		"Transfer-Encoding":           {fields: head("GET", at, "/", "transfer-encoding: chunked"), want: "400"},
 		"TE":                          {fields: head("GET", at, "/", "te: gzip"), want: "400"},
 		"upper case":                  {fields: head("GET", at, "/", "X-Upper: 1"), want: "reset"},
-		"pseudo behind":               {fields: []string{":method: GET", "x-a: 1", ":scheme: https", ":authority: " + at, ":path: /"}, want: "reset"},
+		"pseudo behind":               {fields: []string{":method: GET", "x-a: 1", ":scheme: " + scheme, ":authority: " + at, ":path: /"}, want: "reset"},
 		"pseudo twice":                {fields: head("GET", at, "/", ":path: /b"), want: "reset"},
 		"two Authorization":           {fields: head("GET", at, "/", "authorization: a", "authorization: b"), want: "400"},
 		"an empty name":               {fields: head("GET", at, "/", "x y: 1"), want: "reset"},
@@ -155,7 +180,7 @@ func TestHTTP2Contradictions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := len(r.origin.Seen())
-			a := r.h2(t).send(c.fields, c.body, c.trailers)
+			a := r.h2(t, clear).send(c.fields, c.body, c.trailers)
 			got := a.status
 			if a.reset {
 				got = "reset"
@@ -171,7 +196,7 @@ func TestHTTP2Contradictions(t *testing.T) {
 	// A length that is wrong is seen only while the body is on its way: the origin
 	// must not take it for whole.
 	for _, body := range []string{"hell", "hello!"} {
-		if a := r.h2(t).send(head("POST", at, "/short", "content-length: 5"), []byte(body), nil); a.status == "200" {
+		if a := r.h2(t, clear).send(head("POST", at, "/short", "content-length: 5"), []byte(body), nil); a.status == "200" {
 			t.Errorf("%q: %+v", body, a)
 		}
 		for _, s := range r.origin.Seen() {
@@ -181,14 +206,15 @@ func TestHTTP2Contradictions(t *testing.T) {
 		}
 	}
 	// :scheme is not told by net/http, and nothing depends on it: the connection's counts.
-	if a := r.h2(t).send([]string{":method: GET", ":scheme: http", ":authority: " + at, ":path: /scheme"}, nil, nil); a.status != "200" || len(r.found(map[string]string{"url.path": "/scheme", "url.scheme": "https"})) == 0 {
+	other := map[string]string{"http": "https", "https": "http"}[scheme]
+	if a := r.h2(t, clear).send([]string{":method: GET", ":scheme: " + other, ":authority: " + at, ":path: /scheme"}, nil, nil); a.status != "200" || len(r.found(map[string]string{"url.path": "/scheme", "url.scheme": scheme})) == 0 {
 		t.Errorf(":scheme: %+v", a)
 	}
-	if a := r.h2(t).send(head("POST", at, "/trailers"), []byte("x"), []string{"x-sum: 1"}); a.status != "200" {
+	if a := r.h2(t, clear).send(head("POST", at, "/trailers"), []byte("x"), []string{"x-sum: 1"}); a.status != "200" {
 		t.Errorf("trailers: %+v", a)
 	}
 	seen := r.origin.Seen()
-	if len(seen) == 0 || seen[len(seen)-1].Header.Get("Authorization") != "Bearer "+secret {
+	if len(seen) == 0 || (seen[len(seen)-1].Header.Get("Authorization") == "Bearer "+secret) == clear || seen[len(seen)-1].Proto != "HTTP/2.0" {
 		t.Errorf("the origin saw %+v", seen)
 	}
 }

@@ -35,6 +35,7 @@ type manner struct {
 	tls    string       // the key of what they say of TLS
 	as     *Destination // what the configuration says of the destination; nil when it is not that which counts
 	bare   bool         // nobody proves who asks
+	clear  bool         // HTTP/2 without TLS is spoken
 }
 
 // maxTLS bounds what is remembered of connections.
@@ -64,7 +65,7 @@ func newPools(g *Gate, pol Decider, r *Reach) *pools {
 
 // of is the pool of a request.
 func (p *pools) of(x *exchange) *http.Transport {
-	m := manner{within: x.within(), bare: p.reach.parent(x.final).withholds(x.final)}
+	m := manner{clear: x.clear(), within: x.within(), bare: p.reach.parent(x.final).withholds(x.final)}
 	settings := x.bound.TLS
 	if x.over != nil {
 		m.via, settings = true, x.over.TLS
@@ -93,7 +94,7 @@ func (p *pools) transport(m manner, settings *sandbox.TLS) *http.Transport {
 	if len(cfg.Certificates) > 0 { // a session that is resumed does not say whom it was opened for
 		cfg.ClientSessionCache = nil
 	}
-	return &http.Transport{
+	t := &http.Transport{
 		Proxy:                  nil, // never the environment's: it could be ourselves
 		DialContext:            p.dialPlain,
 		DialTLSContext:         p.dialTLS(cfg),
@@ -108,6 +109,12 @@ func (p *pools) transport(m manner, settings *sandbox.TLS) *http.Transport {
 		// A stream that nobody reads holds this much, not the 4 MiB of the default.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second, MaxReceiveBufferPerStream: 256 << 10, MaxReceiveBufferPerConnection: 8 << 20},
 	}
+	if m.clear {
+		t.DialContext, t.DialTLSContext, t.ForceAttemptHTTP2 = p.dialClear, nil, false
+		t.Protocols = new(http.Protocols)
+		t.Protocols.SetUnencryptedHTTP2(true)
+	}
+	return t
 }
 
 func (p *pools) dialPlain(ctx context.Context, _, address string) (net.Conn, error) {

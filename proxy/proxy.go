@@ -124,7 +124,9 @@ type Server struct {
 	cfg     Config
 	inner   *http.Server // requests of intercepted and plain transparent connections
 	outer   *http.Server // requests to the explicit proxy
+	plain   *http.Server // requests of HTTP/2 without TLS
 	in, out *handoff
+	inPlain *handoff
 	forward http.Handler // goproxy
 	marks   *marks
 	homes   *homes
@@ -172,12 +174,12 @@ func New(cfg Config) (*Server, error) {
 	if cfg.MaxInspected == 0 {
 		cfg.MaxInspected = 256 << 20
 	}
-	s := &Server{marks: m, homes: newHomes(cfg.Own), close: stop, cfg: cfg, in: newHandoff(), out: newHandoff(), gates: map[*Gate]struct{}{}}
+	s := &Server{marks: m, homes: newHomes(cfg.Own), close: stop, cfg: cfg, in: newHandoff(), out: newHandoff(), inPlain: newHandoff(), gates: map[*Gate]struct{}{}}
 	s.forward = newForwarder(s)
-	s.inner = s.httpServer(true)
-	s.outer = s.httpServer(false)
+	s.inner, s.outer, s.plain = s.httpServer(true, true, false), s.httpServer(true, false, false), s.httpServer(false, false, true)
 	s.wg.Go(func() { _ = s.inner.Serve(s.in) })
 	s.wg.Go(func() { _ = s.outer.Serve(s.out) })
+	s.wg.Go(func() { _ = s.plain.Serve(s.inPlain) })
 	return s, nil
 }
 
@@ -188,10 +190,11 @@ const (
 	idleLimit      = 2 * time.Minute
 )
 
-func (s *Server) httpServer(h2 bool) *http.Server {
+func (s *Server) httpServer(h1, h2, h2c bool) *http.Server {
 	p := new(http.Protocols)
-	p.SetHTTP1(true)
+	p.SetHTTP1(h1)
 	p.SetHTTP2(h2)
+	p.SetUnencryptedHTTP2(h2c)
 	return &http.Server{
 		Handler:                      http.HandlerFunc(s.serve),
 		Protocols:                    p,
@@ -219,10 +222,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for _, g := range gates {
 		g.drain(ctx)
 	}
-	err := errors.Join(s.outer.Shutdown(ctx), s.inner.Shutdown(ctx))
+	err := errors.Join(s.outer.Shutdown(ctx), s.inner.Shutdown(ctx), s.plain.Shutdown(ctx))
 	if err != nil {
-		_ = s.outer.Close()
-		_ = s.inner.Close()
+		_, _, _ = s.outer.Close(), s.inner.Close(), s.plain.Close()
 	}
 	for _, g := range gates {
 		g.Close()

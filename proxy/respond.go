@@ -17,6 +17,8 @@ func (x *exchange) question() *policy.Question {
 	switch {
 	case x.websocket:
 		protocol = "websocket"
+	case x.r.ProtoMajor == 2 && x.flow.clear:
+		protocol = "h2c"
 	case x.r.ProtoMajor == 2:
 		protocol = "h2"
 	case x.r.ProtoMinor == 0:

@@ -19,7 +19,7 @@ const (
 	Unknown   Kind = iota
 	Silent         // nothing came in time: the server may speak first
 	HTTP1          // a request line
-	H2Preface      // HTTP/2 without TLS
+	H2Preface      // HTTP/2 without TLS: the whole of RFC 9113, 3.4
 	TLS            // a ClientHello
 )
 
@@ -33,7 +33,7 @@ type Hello struct {
 
 const (
 	extensionECH = 0xfe0d // RFC 9849
-	preface      = "PRI * HTTP/2.0\r\n"
+	preface      = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 	longestVerb  = 24
 )
 

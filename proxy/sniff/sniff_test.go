@@ -39,6 +39,8 @@ func TestKinds(t *testing.T) {
 		{"PROPFIND / HTTP/1.1\r\n", HTTP1, ""},
 		{"get / HTTP/1.1\r\n", HTTP1, "for the strict reader to refuse"},
 		{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", H2Preface, "hostile 65"},
+		{"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", HTTP1, "hostile 65: for the strict reader to refuse"},
+		{"PRI * HTTP/2.0\r\nHost: a\r\n\r\n", Unknown, "hostile 65"},
 		{"SSH-2.0-OpenSSH\r\n", Unknown, "hostile 39"},
 		{"\x00\x01\x02", Unknown, "hostile 39"},
 		{"\x80\x2e\x01\x03\x01", Unknown, "hostile 39: SSLv2"},
