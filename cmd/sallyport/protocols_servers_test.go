@@ -163,4 +163,5 @@ func (tb *table) equip(t *testing.T) {
 	tb.postgres(t)
 	tb.sshd(t)
 	tb.others(t)
+	tb.callers(t)
 }

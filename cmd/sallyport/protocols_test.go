@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sallyport/origin"
+	"sallyport/origin/calls"
 )
 
 // A protocol is a row of the table: one client, whose user is allowed one name
@@ -74,15 +75,22 @@ func ordinary() caller {
 }
 
 // rows are the protocols of the table.
-func rows() []protocol { return slices.Concat(webProtocols, rawProtocols, nameProtocols) }
+func rows() []protocol {
+	return slices.Concat(webProtocols, callProtocols, rawProtocols, nameProtocols)
+}
 
-// tablePolicy lets HTTP and WebSockets to *.ok.example.com, any TCP to *.raw.example.com, and TLS
-// that stays unopened to *.tls.example.com.
+// tablePolicy lets HTTP and WebSockets to *.ok.example.com, any TCP to *.raw.example.com, TLS
+// that stays unopened to *.tls.example.com, and questions about *.txt.example.com.
 const tablePolicy = `package egress
 
 allow if endswith(input.destination.host, ".ok.example.com")
 
 websocket := true
+`
+
+const tableNamesPolicy = `package egress.dns
+
+allow if endswith(input.question.name, ".txt.example.com")
 `
 
 const tableConnectPolicy = `package egress.connect
@@ -161,8 +169,12 @@ func (tb *table) cell(t *testing.T, w way, in *boxed, p *protocol) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	if p.code != "" && (!strings.Contains(told, "  "+p.code) || !strings.Contains(told, fmt.Sprintf("%s:%d", p.refused(), port))) {
-		t.Errorf("%s and %s:%d are not in what audit tail shows:\n%s", p.code, p.refused(), port, told)
+	at := fmt.Sprintf("%s:%d", p.refused(), port)
+	if p.zone == "txt" { // a question
+		at = "TXT " + p.refused() + "."
+	}
+	if !strings.Contains(told, "  "+p.code) || !strings.Contains(told, at) {
+		t.Errorf("%s and %s are not in what audit tail shows:\n%s", p.code, at, told)
 	}
 }
 
@@ -206,7 +218,9 @@ func readmeTable() string {
 // newTable starts the servers that all cells share.
 func newTable(t *testing.T) *table {
 	tb := &table{t: t, kit: t.TempDir()}
-	g, err := origin.Start(origin.Options{Handler: tableOrigin()})
+	svc := calls.New()
+	t.Cleanup(svc.Stop)
+	g, err := origin.Start(origin.Options{Handler: tableOrigin(svc)})
 	if err != nil {
 		t.Fatal(err)
 	}

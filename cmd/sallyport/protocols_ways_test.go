@@ -41,7 +41,7 @@ func (tb *table) place(t *testing.T, who caller) *place {
 			t.Fatalf("%s%v", out, err)
 		}
 	}
-	for name, text := range map[string]string{"egress": tablePolicy, "connect": tableConnectPolicy} {
+	for name, text := range map[string]string{"egress": tablePolicy, "connect": tableConnectPolicy, "names": tableNamesPolicy} {
 		d := filepath.Join(filepath.Dir(p.dir), "policies", "table")
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sallyport/origin/calls"
 	"time"
 )
 
@@ -80,7 +81,7 @@ events.onmessage = e => { if ((all += e.data).length == 3) { events.close(); tel
 </script>`
 
 // tableOrigin answers all clients of the table.
-func tableOrigin() http.Handler {
+func tableOrigin(grpc http.Handler) http.Handler {
 	done := make(chan struct{}, 100)
 	mux := http.NewServeMux()
 	mux.Handle("/ws", wsEcho)
@@ -103,6 +104,7 @@ func tableOrigin() http.Handler {
 			_ = http.NewResponseController(w).Flush()
 		}
 	})
+	mux.Handle("/"+calls.Name+"/", grpc)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "{\"Target\":%q}\n", r.RequestURI) })
 	return mux
 }
