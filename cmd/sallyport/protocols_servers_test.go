@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	mdns "github.com/miekg/dns"
 )
 
 // server starts a program of the origin's side, which ends with the test, and
@@ -152,6 +154,29 @@ func (tb *table) others(t *testing.T) {
 	}()
 }
 
+// nameServer is the operator's: every name is at 127.0.0.1 there, and has a text.
+func (tb *table) nameServer(t *testing.T) {
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tb.ports["dns"] = c.LocalAddr().(*net.UDPAddr).Port
+	s := &mdns.Server{PacketConn: c, Handler: mdns.HandlerFunc(func(w mdns.ResponseWriter, q *mdns.Msg) {
+		r := new(mdns.Msg)
+		r.SetReply(q)
+		h := mdns.RR_Header{Name: q.Question[0].Name, Rrtype: q.Question[0].Qtype, Class: mdns.ClassINET, Ttl: 1}
+		switch h.Rrtype {
+		case mdns.TypeA:
+			r.Answer = append(r.Answer, &mdns.A{Hdr: h, A: net.IPv4(127, 0, 0, 1)})
+		case mdns.TypeTXT:
+			r.Answer = append(r.Answer, &mdns.TXT{Hdr: h, Txt: []string{"told by a name server"}})
+		}
+		_ = w.WriteMsg(r)
+	})}
+	go func() { _ = s.ActivateAndServe() }()
+	t.Cleanup(func() { _ = s.Shutdown() })
+}
+
 // equip starts all servers and fills the kit.
 func (tb *table) equip(t *testing.T) {
 	tb.ports = map[string]int{}
@@ -163,5 +188,6 @@ func (tb *table) equip(t *testing.T) {
 	tb.postgres(t)
 	tb.sshd(t)
 	tb.others(t)
+	tb.nameServer(t)
 	tb.callers(t)
 }

@@ -67,23 +67,10 @@ func (tb *table) bindings(write func(name, to string)) {
 	}
 }
 
-// names are those that have an address outside.
-func names() (out []string) {
-	for _, p := range rows() {
-		if p.at == 0 {
-			out = append(out, p.host())
-		}
-	}
-	return out
-}
-
 func (tb *table) run(t *testing.T, who caller) *boxed {
 	p := tb.place(t, who)
-	args := []string{binary, "run", "--audit", p.log, "--allow-private", "127.0.0.0/8", "--upstream-ca", p.ca, "--policy", filepath.Join(filepath.Dir(p.dir), "policies", "table")}
+	args := []string{binary, "run", "--audit", p.log, "--allow-private", "127.0.0.0/8", "--upstream-ca", p.ca, "--resolver", fmt.Sprintf("udp://127.0.0.1:%d", tb.ports["dns"]), "--policy", filepath.Join(filepath.Dir(p.dir), "policies", "table")}
 	tb.bindings(func(name, to string) { args = append(args, "--bind", name+"="+to) })
-	for _, n := range names() {
-		args = append(args, "--resolve", n+"=127.0.0.1")
-	}
 	return p.agent(t, tb.before(p), append(args, "--")...)
 }
 
@@ -99,7 +86,7 @@ func (tb *table) sidecar() *side {
 		bound = strings.TrimSuffix(bound, ", ") + "}"
 		tb.ports["proxy"] = freePort(tb.t)
 		text := fmt.Sprintf("state: %s/state/ca\ncontrol: {socket: %s}\naudit: {dir: %s}\npolicies: [{name: table, dir: policies/table}]\ndefault_policy: [table]\ndrain_timeout: 2s\n", base, s.control, p.log) +
-			fmt.Sprintf("network:\n  allow_private: [127.0.0.0/8]\n  upstream_ca: [%s]\n  resolve: {%s: 127.0.0.1}\nsandboxes:\n", p.ca, strings.Join(names(), ": 127.0.0.1, ")) +
+			fmt.Sprintf("network:\n  allow_private: [127.0.0.0/8]\n  upstream_ca: [%s]\n  resolvers: [\"udp://127.0.0.1:%d\"]\nsandboxes:\n", p.ca, tb.ports["dns"]) +
 			fmt.Sprintf("  - {name: join, enrol: {dir: %s}, %s}\n", at("join"), bound) +
 			fmt.Sprintf("  - {name: attach, enrol: {dir: %s, way: attach}, %s}\n", at("attach"), bound) +
 			fmt.Sprintf("  - {name: gateway, enrol: {dir: %s, way: gateway}, %s}\n", at("gateway"), bound) +
