@@ -42,11 +42,13 @@ type Create struct {
 	Limits   Limits             `json:"limits,omitzero"`
 }
 
-// Limits bound what one sandbox does at once. What is zero is the sidecar's default.
+// Limits bound what one sandbox does. What is zero is the sidecar's default.
 type Limits struct {
-	Connections int `json:"connections,omitempty"` // open at once
-	Requests    int `json:"requests,omitempty"`    // under way at once
-	Rate        int `json:"rate,omitempty"`        // begun in a second
+	Connections int `json:"connections,omitempty"`         // open at once
+	Requests    int `json:"requests,omitempty"`            // under way at once
+	Rate        int `json:"rate,omitempty"`                // begun in a second
+	TunnelIdle  int `json:"tunnel_idle_seconds,omitempty"` // in which nothing passes in a tunnel
+	TunnelLife  int `json:"tunnel_life_seconds,omitempty"` // that a tunnel lasts
 }
 
 // A LimitsPatch changes what is not nil; zero is the sidecar's default again.
@@ -54,6 +56,8 @@ type LimitsPatch struct {
 	Connections *int `json:"connections,omitempty"`
 	Requests    *int `json:"requests,omitempty"`
 	Rate        *int `json:"rate,omitempty"`
+	TunnelIdle  *int `json:"tunnel_idle_seconds,omitempty"`
+	TunnelLife  *int `json:"tunnel_life_seconds,omitempty"`
 }
 
 // A Ticket is how a new sandbox's namespace is enrolled: one message on a socket

@@ -47,6 +47,8 @@ type ControlListen struct {
 type Audit struct {
 	Dir     Text `yaml:"dir" doc:"directory of the segments; by default audit in the directory that is state"`
 	Segment Size `yaml:"segment" doc:"size at which a segment is closed"`
+
+	Progress Duration `yaml:"progress" doc:"how often it is recorded what passes in what stays open; the default is 1m"`
 }
 
 // A Policy is a directory of Rego with a name.
@@ -128,9 +130,11 @@ type Explicit struct {
 
 // Limits bound what one sandbox does.
 type Limits struct {
-	Connections Number `yaml:"connections" doc:"connections that are open at once; the default is 4096"`
-	Requests    Number `yaml:"requests" doc:"requests that are under way at once; the default is 1024"`
-	Rate        Number `yaml:"rate" doc:"requests that are begun in a second; by default there is no limit"`
+	Connections Number   `yaml:"connections" doc:"connections that are open at once; the default is 4096"`
+	Requests    Number   `yaml:"requests" doc:"requests that are under way at once; the default is 1024"`
+	Rate        Number   `yaml:"rate" doc:"requests that are begun in a second; by default there is no limit"`
+	TunnelIdle  Duration `yaml:"tunnel_idle" doc:"how long nothing may pass in a tunnel; the default is 15m"`
+	TunnelLife  Duration `yaml:"tunnel_life" doc:"how long a tunnel may last; by default there is no limit"`
 }
 
 // A Pos is a place in the file; the zero Pos is no place.

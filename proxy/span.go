@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,7 +76,9 @@ type bounds struct {
 
 // bounds of a tunnel come of the sandbox and of what policy says of this one.
 func (g *Gate) bounds(l policy.Limits) bounds {
-	b := bounds{idle: g.srv.cfg.TunnelIdle, life: g.srv.cfg.TunnelLife, in: l.RequestBytes, out: l.ResponseBytes, every: g.srv.cfg.Progress}
+	c, own := &g.srv.cfg, g.Sandbox().Limits
+	b := bounds{idle: cmp.Or(time.Duration(own.TunnelIdle)*time.Second, c.TunnelIdle), life: cmp.Or(time.Duration(own.TunnelLife)*time.Second, c.TunnelLife),
+		in: l.RequestBytes, out: l.ResponseBytes, every: c.Progress}
 	if l.Duration > 0 && (b.life <= 0 || l.Duration < b.life) {
 		b.life = l.Duration
 	}

@@ -22,7 +22,7 @@ func (a *asked) flags(cmd *cobra.Command) {
 	fl.StringVar(&a.mode, "mode", "", "`MODE` enforce, observe or sealed")
 	fl.StringArrayVar(&a.label, "label", nil, "give the sandbox a label `KEY=VALUE` (repeatable)")
 	fl.StringArrayVar(&a.prop, "prop", nil, "give the sandbox a property `KEY=VALUE`; VALUE may be JSON (repeatable)")
-	fl.StringArrayVar(&a.limit, "limit", nil, "bound connections, requests or rate: `KEY=N` (repeatable)")
+	fl.StringArrayVar(&a.limit, "limit", nil, "bound connections, requests, rate, tunnel_idle or tunnel_life: `KEY=N` (repeatable)")
 	fl.StringArrayVar(&a.bind, "bind", nil, "make a name that exists only inside: `NAME=URL`, with what may follow:\n,credential=NAME ,ca=FILE ,server_name=NAME ,host=inside;\nor NAME:PORT=HOST:PORT (repeatable)")
 }
 

@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -58,17 +60,21 @@ echo "a $(ask)"; until_file go1; echo "b $(ask)"; until_file go2; sleep 1; echo 
 		b.tell("go3")
 		b.until("d 200 200 200 200 200 200 {")
 		for args, want := range map[string]string{
-			"rate=-1":        "limits.rate -1: expected 1 to 1000000, or 0 for the default",
-			"requests=70000": "limits.requests 70000: expected 1 to 65536",
-			"speed=5":        `limit "speed=5": expected connections=N, requests=N or rate=N`,
-			"rate":           `limit "rate": expected`,
-			"rate=fast":      `limit "rate=fast": expected`,
+			"rate=-1":          "limits.rate -1: expected 1 to 1000000, or 0 for the default",
+			"requests=70000":   "limits.requests 70000: expected 1 to 65536",
+			"speed=5":          `limit "speed=5": expected connections=N, requests=N, rate=N, tunnel_idle=TIME or tunnel_life=TIME`,
+			"rate":             `limit "rate": expected`,
+			"rate=fast":        `limit "rate=fast": expected`,
+			"tunnel_idle=5":    `limit "tunnel_idle=5": expected`,
+			"tunnel_life=-5s":  `limit "tunnel_life=-5s": expected`,
+			"tunnel_idle=8d":   `limit "tunnel_idle=8d": expected`,
+			"tunnel_idle=800h": "limits.tunnel_idle 2880000: expected 1 to 604800",
 		} {
 			if out := ask("sandbox", "limit", "fixed", args); out.code != 125 || !strings.Contains(out.stderr, want) {
 				t.Errorf("%s: %+v", args, out)
 			}
 		}
-		if out := ask("sandbox", "create", "made", "--limit", "rate=3", "--limit", "requests=8"); out.code != 0 || shown("made") != (admin.Limits{Requests: 8, Rate: 3}) {
+		if out := ask("sandbox", "create", "made", "--limit", "rate=3", "--limit", "requests=8", "--limit", "tunnel_idle=90m"); out.code != 0 || shown("made") != (admin.Limits{Requests: 8, Rate: 3, TunnelIdle: 5400}) {
 			t.Errorf("%+v", out)
 		}
 		if out := ask("sandbox", "create", "not", "--limit", "rate=-3"); out.code != 125 || !strings.Contains(out.stderr, "limits.rate -3: expected 1 to 1000000") {
@@ -93,4 +99,56 @@ echo "a $(ask)"; until_file go1; echo "b $(ask)"; until_file go2; sleep 1; echo 
 			t.Errorf("%+v", out)
 		}
 	})
+}
+
+// How long tunnels last is said for all sandboxes and for one, and how often it is
+// recorded what passes in them.
+func TestTunnelLimitsAreSaid(t *testing.T) {
+	tool(t, "python3", "python3")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _, _ = io.Copy(c, c); _ = c.Close() }()
+		}
+	}()
+	p := newPlace(t, callers()[len(callers())-1], origin.Options{})
+	s := p.sidecar(t, "limits: {tunnel_life: 3s, tunnel_idle: 2h}\n")
+	s.anew(t, replace("audit: {", "audit: {progress: 300ms, "))
+	if out := p.exec("status", "--control", s.control); !strings.Contains(out.stdout, "tunnels idle for 2h 0m at most, tunnels open for 3s at most") {
+		t.Errorf("%+v", out)
+	}
+	script := fmt.Sprintf(`import socket, sys, time
+c = socket.create_connection(("api.example.com", %d)); begin = time.time(); c.settimeout(20); print("up", flush=True)
+try:
+    while True:
+        if sys.argv[1] == "talks": c.sendall(b"x"); c.recv(9); time.sleep(.1)
+        elif not c.recv(9): break
+    print("CLEAN")
+except ConnectionError as e: print(type(e).__name__, time.time() - begin >= float(sys.argv[2]))
+`, l.Addr().(*net.TCPAddr).Port)
+	for _, c := range []struct{ name, limit, does, least, want string }{{"first", "tunnel_idle=1s", "waits", "0.5", "idle"}, {"second", "", "talks", "2", "life"}, {"third", "tunnel_life=1s", "waits", "0.5", "life"}} {
+		b := p.spawn(t, binary, "run", "--sidecar", s.control, "--name", c.name, "--policy", "raw", "--", "/usr/bin/python3", "-c", script, c.does, c.least)
+		b.until("up")
+		if c.limit != "" { // it reaches what is open
+			if out := p.exec("sandbox", "limit", c.name, c.limit, "--control", s.control); out.code != 0 || !strings.Contains(out.stdout, strings.Replace(c.limit, "=", " ", 1)) {
+				t.Errorf("%+v", out)
+			}
+		}
+		b.until(" True")
+		until(t, "its record", func() bool {
+			return len(p.find(map[string]string{"event.name": "egress.tunnel.close", "sandbox.name": c.name, "error.type": c.want})) == 1
+		})
+	}
+	if n := len(p.find(map[string]string{"event.name": "egress.tunnel.progress", "sandbox.name": "second"})); n < 3 {
+		t.Errorf("its progress is recorded %d times", n)
+	}
+	s.stop()
 }

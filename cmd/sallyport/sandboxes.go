@@ -149,13 +149,8 @@ func inShort(sb admin.Sandbox) string {
 	if len(sb.Props) > 0 {
 		s += ", properties " + strings.Join(slices.Sorted(maps.Keys(sb.Props)), ",")
 	}
-	for _, l := range []struct {
-		name string
-		n    int
-	}{{"connections", sb.Limits.Connections}, {"requests", sb.Limits.Requests}, {"rate", sb.Limits.Rate}} {
-		if l.n > 0 {
-			s += fmt.Sprintf(", %s %d", l.name, l.n)
-		}
+	for _, l := range terms.SayLimits(sb.Limits) {
+		s += ", " + l
 	}
 	return s
 }
@@ -219,8 +214,8 @@ func sandboxWatchCommand(client func() *admin.Client) *cobra.Command {
 }
 
 func sandboxLimitCommand(client func() *admin.Client) *cobra.Command {
-	return changing(client, "limit NAME KEY=N… [KEY-…]", "Bound connections, requests (under way) and rate (requests in a second), or leave one to the sidecar's default with KEY-",
-		"  sallyport sandbox limit build requests=100 rate=20\n  sallyport sandbox limit build rate-", cobra.MinimumNArgs(2), func(args []string) (admin.Patch, error) {
+	return changing(client, "limit NAME KEY=N… [KEY-…]", "Bound connections, requests (under way), rate (requests in a second), tunnel_idle and tunnel_life (times), or leave one to the sidecar's default with KEY-",
+		"  sallyport sandbox limit build requests=100 rate=20\n  sallyport sandbox limit build tunnel_idle=1h rate-", cobra.MinimumNArgs(2), func(args []string) (admin.Patch, error) {
 			p, err := terms.ParseLimits(args)
 			return admin.Patch{Limits: p}, err
 		})

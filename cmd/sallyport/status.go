@@ -73,7 +73,7 @@ func printStatus(w io.Writer, st admin.Status, all []admin.Sandbox, now time.Tim
 	row("since", "%s, for %s", zulu(st.Started), span(now.Sub(st.Started)))
 	row("version", "%s", st.Version)
 	row("sandboxes", "%s", byState(st.Sandboxes, all))
-	row("limits", "%d connections and %d requests under way for a sandbox%s", st.Limits.Connections, st.Limits.Requests, rateOf(st.Limits))
+	row("limits", "%d connections and %d requests under way for a sandbox%s%s", st.Limits.Connections, st.Limits.Requests, rateOf(st.Limits), tunnelsOf(st.Limits))
 	var names []string
 	for _, p := range st.Policies {
 		names = append(names, p.Name)
@@ -115,6 +115,19 @@ func byState(n int, all []admin.Sandbox) string {
 		return fmt.Sprint(n)
 	}
 	return fmt.Sprintf("%d: %s", len(all), strings.Join(parts, ", "))
+}
+
+// tunnelsOf is how long tunnels may be, where it is not the default.
+func tunnelsOf(l admin.Limits) (s string) {
+	for _, t := range []struct {
+		n    int
+		said string
+	}{{l.TunnelIdle, "idle"}, {l.TunnelLife, "open"}} {
+		if t.n > 0 {
+			s += fmt.Sprintf(", tunnels %s for %s at most", t.said, span(time.Duration(t.n)*time.Second))
+		}
+	}
+	return s
 }
 
 func rateOf(l admin.Limits) string {

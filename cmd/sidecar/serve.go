@@ -46,7 +46,8 @@ func Serve(ctx context.Context, file string) error {
 	defer written.Close()
 	records := newJournal(written, meter)
 	srv, err := proxy.New(proxy.Config{Audit: records, Credentials: keys, Issuer: issuer, MaxInspected: memory / 4, Resolver: terms.Resolver(p.resolve, nil), Exchanger: terms.NameServers(nil), AllowPrivate: p.allowPrivate, UpstreamRoots: p.roots, Log: log,
-		MaxConns: p.limits.Connections, MaxRequests: p.limits.Requests, MaxRate: p.limits.Rate})
+		MaxConns: p.limits.Connections, MaxRequests: p.limits.Requests, MaxRate: p.limits.Rate,
+		TunnelIdle: time.Duration(p.limits.TunnelIdle) * time.Second, TunnelLife: time.Duration(p.limits.TunnelLife) * time.Second, Progress: f.Audit.Progress.D})
 	if err != nil {
 		return err
 	}
