@@ -28,7 +28,7 @@ func (m *Meter) define() {
 	m.outcomes = counters("sallyport_outcomes_total", "How what was allowed ended.", "kind", "outcome", "error")
 	m.responses = counters("sallyport_responses_total", "Answers to requests that were allowed, by class of status.", "source", "class")
 	m.bytes = counters("sallyport_carried_bytes_total", "Bytes of bodies and tunnels, from the sandbox (in) and to it (out).", "kind", "direction")
-	m.dns = counters("sallyport_dns_queries_total", "Queries that the name servers inside answered.", "rcode")
+	m.dns = counters("sallyport_dns_queries_total", "Queries of sandboxes, by how they were answered.", "rcode")
 	m.packets = counters("sallyport_refused_packets_total", "Packets that ended at the wall.", "transport")
 	m.grants = counters("sallyport_credential_grants_total", "Requests that a credential was put on, or that were refused because one of theirs was not.", "credential", "outcome")
 	m.enrolments = counters("sallyport_enrolments_total", "Namespaces that were handed over.", "outcome")

@@ -50,7 +50,7 @@ func (f *flow) socks(c net.Conn) {
 		}
 	}
 	if err != nil {
-		f.turnedAway(socksRefusal(err))
+		f.turnedAway(f.socksRefusal(err))
 		f.part(c)
 		return
 	}
@@ -96,13 +96,13 @@ func (f *flow) password() func([]byte) error {
 }
 
 // socksRefusal is why a handshake came to nothing.
-func socksRefusal(err error) *Refusal {
+func (f *flow) socksRefusal(err error) *Refusal {
 	var ref *Refusal
 	var bad *socks.AddressError
 	switch {
 	case errors.As(err, &ref):
 		return ref
-	case errors.Is(err, socks.ErrNoMethod):
+	case errors.Is(err, socks.ErrNoMethod) && f.password() != nil:
 		return refuse(http.StatusProxyAuthRequired, "proxy_auth_required", "this proxy asks for the sandbox's token")
 	case errors.As(err, &bad):
 		return refuse(http.StatusBadRequest, "host_invalid", "the destination of SOCKS is not a host name or address with a port").because(bad.Err)

@@ -137,7 +137,7 @@ func TestSocksRefuses(t *testing.T) {
 		"SOCKS4a":        {"\x04\x01\x00\x50\x00\x00\x00\x01me\x00db.example.com\x00", "\x00\x5b" + zero, map[string]string{"policy.code": "socks_version"}},
 		"malformed":      {"\x05\x01\x00\x05\x01\x07\x03", "\x05\x00\x05\x01\x00\x01" + zero, map[string]string{"policy.code": "socks_invalid"}},
 		"port closed":    {"\x05\x01\x00" + asks(1, "db.example.com", dead), "\x05\x00\x05\x05\x00\x01" + zero, map[string]string{"event.name": "egress.tunnel.close", "error.type": "connect_failed"}},
-		"another method": {"\x05\x01\x01", "\x05\xff", map[string]string{"policy.code": "proxy_auth_required"}},
+		"another method": {"\x05\x01\x01", "\x05\xff", map[string]string{"policy.code": "socks_invalid"}},
 	} {
 		s := r.socks(r.addr)
 		_, _ = io.WriteString(s, c.say)

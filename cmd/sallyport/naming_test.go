@@ -158,6 +158,9 @@ echo "the mail server: $(dig +short $(dig +short -t MX example.com | cut -d' ' -
 				t.Errorf("%s: no %q", who.name, want)
 			}
 		}
+		if !strings.Contains(out.stderr, "refused  dns NS example.org  default_deny") {
+			t.Errorf("%s: the summary is %s", who.name, out.stderr)
+		}
 		for _, never := range []string{"example.com. ANY", "example.com. NULL", "example.com. AXFR", "example.com. APL", "10.in-addr.arpa"} {
 			if asked(never) {
 				t.Errorf("%s: %s is asked", who.name, never)

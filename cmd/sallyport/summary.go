@@ -74,6 +74,12 @@ func (s *summary) count(ev *audit.Event) {
 		}
 		what, fix := target(ev)
 		s.refuse(what, ev.Decision.Code, ev.Decision.Public, fix, 1)
+	case audit.DNSDecision:
+		if ev.Decision.Effect == "allow" {
+			s.n.allow++
+			return
+		}
+		s.refuse("dns "+ev.DNS.Type+" "+strings.TrimSuffix(ev.DNS.Question, "."), ev.Decision.Code, ev.Decision.Public, "", 1)
 	case audit.RequestComplete, audit.TunnelClose:
 		if ev.Result != nil && ev.Result.ErrorType != "" && ev.Result.Source != "upstream" && ev.Result.ErrorType != "canceled" && ev.Result.ErrorType != "client_gone" {
 			what, _ := target(ev)

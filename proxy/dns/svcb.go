@@ -15,7 +15,10 @@ func passed(rr dns.RR) dns.RR {
 		return service(dns.Copy(rr).(*dns.SVCB))
 	case *dns.HTTPS:
 		out := dns.Copy(rr).(*dns.HTTPS)
-		if service(&out.SVCB) == nil {
+		// A client that follows it to another name connects to that and asks for the
+		// first, which is 421; without, it goes to the first.
+		elsewhere := out.Target != "." && dns.CanonicalName(out.Target) != dns.CanonicalName(out.Hdr.Name)
+		if elsewhere || service(&out.SVCB) == nil {
 			return nil
 		}
 		return out

@@ -59,7 +59,7 @@ func (c Command) String() string {
 // What ends a handshake. The client was answered, as far as there is an answer.
 var (
 	ErrMalformed = errors.New("the SOCKS handshake is malformed")
-	ErrNoMethod  = errors.New("the client shows no password")
+	ErrNoMethod  = errors.New("the client does not offer what is asked for here")
 )
 
 // An AddressError is a destination that is none. It was answered.
