@@ -45,7 +45,7 @@ var codes = set(`
 	h2c_failed name_unresolved resolve_timeout parent_refused parent_auth parent_failed parent_timeout tls_timeout request_timeout response_timeout body_timeout trailer_timeout connect_failed connect_timeout tls_verify tls_failed upstream_timeout upstream_failed
 	upstream_malformed response_unreadable leaf audit_unavailable internal
 	canceled client_gone truncated reset idle life policy_changed protocol_denied panic
-	websocket_violation message_too_large message_flood`)
+	websocket_violation message_too_large message_flood shutdown`)
 
 // Codes returns the codes that are labels of their own, sorted.
 func Codes() []string {

@@ -50,6 +50,7 @@ type Gate struct {
 	listeners []net.Listener
 	flows     map[*flow]struct{}
 	live      map[*live]struct{}
+	relays    map[*relay]struct{}
 	closed    bool
 	once      sync.Once
 }
@@ -65,6 +66,7 @@ func (s *Server) Open(sb *sandbox.Sandbox, pol Decider, names Names) *Gate {
 		failed: newFailures(),
 		flows:  map[*flow]struct{}{},
 		live:   map[*live]struct{}{},
+		relays: map[*relay]struct{}{},
 	}
 	g.ward.Store(g.newWard(sb, pol, nil))
 	g.floods = newFloods(g)

@@ -226,6 +226,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if err != nil {
 		_, _, _ = s.outer.Close(), s.inner.Close(), s.plain.Close()
 	}
+	var wg sync.WaitGroup
+	for _, g := range gates {
+		wg.Go(func() { g.goAway(ctx) })
+	}
+	wg.Wait()
 	for _, g := range gates {
 		g.Close()
 		g.ended()

@@ -88,6 +88,7 @@ func (r *relay) run() {
 	r.span.mu.Lock()
 	r.span.progress = r.report
 	r.span.mu.Unlock()
+	defer r.x.gate.joined(r)()
 	var wg sync.WaitGroup
 	wg.Go(r.guarded(r.in))
 	r.guarded(r.out)()

@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -233,6 +234,38 @@ func TestSecretsInMessages(t *testing.T) {
 	b := fmt.Sprint(r.found(map[string]string{"v": audit.Version}))
 	if strings.Contains(b, secret) {
 		t.Error("the records have it")
+	}
+}
+
+// A WebSocket that is open when the proxy ends is given the time that there is, then
+// both sides are told that this end goes away.
+func TestSocketsAreToldOfTheEnd(t *testing.T) {
+	told := make(chan int, 1)
+	r := newRig(t, rigging{policy: noSecret, origin: origin.Options{Handler: sockets(func(s *socket) {
+		_, _ = s.next()
+		s.send(ws.Text, "still here")
+		code, _ := s.end()
+		told <- code
+		_ = s.w.Close(ws.Normal, "")
+	})}})
+	s := r.websocket(t, inTLS, "other.example.com")
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- r.srv.Shutdown(ctx) }()
+	time.Sleep(50 * time.Millisecond)
+	s.send(ws.Text, "hello")
+	if _, text := s.next(); text != "still here" {
+		t.Errorf("while it drains: %q", text)
+	}
+	code, _ := s.end()
+	_ = s.w.Close(ws.Normal, "")
+	if other := <-told; code != ws.GoingAway || other != ws.GoingAway {
+		t.Errorf("told %d and %d", code, other)
+	}
+	<-done
+	if kind, _, _ := s.ended(r); kind != "shutdown" {
+		t.Errorf("recorded as %s", kind)
 	}
 }
 

@@ -250,3 +250,34 @@ func TestHostileSockets(t *testing.T) {
 	}
 	p.verified()
 }
+
+// A WebSocket that is open ends when its sandbox may not have it any more, and its
+// client reads why; the sidecar's own end reaches it too.
+func TestSocketsAreEndedByOperators(t *testing.T) {
+	tool(t, "python3", "python3")
+	p := newPlace(t, callers()[0], origin.Options{Handler: wsEcho})
+	more := filepath.Join(filepath.Dir(p.dir), "policies", "web")
+	if err := errors.Join(os.MkdirAll(more, 0o755), os.WriteFile(filepath.Join(more, "w.rego"), []byte("package egress\n\nwebsocket if allow\n"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	s := p.sidecar(t, "")
+	client := `import asyncio, websockets
+async def main():
+    async with websockets.connect("wss://` + p.at("api.example.com") + `/") as ws:
+        await ws.send("open"); print(await ws.recv(), flush=True)
+        try: await ws.recv()
+        except websockets.ConnectionClosed as e: print("ended", e.rcvd.code, e.rcvd.reason, flush=True)
+asyncio.run(main())`
+	for _, c := range [][2]string{{"pause", "ended 1008 sallyport: paused: "}, {"revoke", "ended 1008 sallyport: revoked: "}, {"", "ended 1001"}} {
+		how, want := c[0], c[1]
+		name := "w-" + how
+		b := p.spawn(t, binary, "run", "--sidecar", s.control, "--name", name, "--label", "team=web", "--prop", "tenant=t", "--policy", "web", "--", "/usr/bin/python3", "-c", client)
+		b.until("open")
+		if how == "" {
+			s.stop()
+		} else if out := p.exec("sandbox", how, name, "--control", s.control); out.code != 0 {
+			t.Fatalf("%+v", out)
+		}
+		b.until(want)
+	}
+}
