@@ -28,7 +28,7 @@ var secrets = []mutant{
 	{[]int{173}, "cmd/sidecar/socket.go", "if err := ownDirectory(dir); err != nil {", "if err := ownDirectory(dir); err != nil && false {", sidecarPkg, "TestSocketsAreOurs"},
 	{[]int{174}, "credentials/automaton.go", "s.drops, s.pads = f.drops, f.pads", "s.drops, s.pads = 3, 2", "credentials", "TestBehindBase64"},
 	{[]int{174}, "credentials/store.go", "if f.host == t.Addr.Host() {", "if false {", "credentials", "TestInherit"},
-	{[]int{88}, "proxy/exchange.go", "return x.dial.again(x.gate.ctx, w, &q)", "return nil", "proxy", "TestChangesReachStreams"},
+	{[]int{88}, "proxy/exchange.go", "ref := x.dial.again(x.gate.ctx, w, &q)", "var ref *Refusal", "proxy", "TestChangesReachStreams"},
 	{[]int{169}, "sandbox/netns/start.go", "|| within(s, dir) {", "{", e2e, "TestShownIsLittle"},
 	{[]int{230}, "docker-compose.yml", "network_mode: none\n    user: \"10004:10004\"", "networks: [upstream]\n    user: \"10004:10004\"", e2e, "TestCompose"},
 	{[]int{231}, "cmd/sallyport/holder.go", "if !h.rejoin(ctx) {", "if h != nil {", e2e, "TestJoin"},

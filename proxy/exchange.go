@@ -35,10 +35,11 @@ type exchange struct {
 	host      string // Host or :authority, canonical
 	facts     *policy.RequestFacts
 	body      *requestBody
-	switches  bool               // it asks to switch protocols
-	websocket bool               // to a WebSocket, as it must
-	peer      io.ReadWriteCloser // that the upstream switched to; nil until then
-	asks      *called            // messages of gRPC from the sandbox, and to it; nil of what is none
+	switches  bool                  // it asks to switch protocols
+	websocket bool                  // to a WebSocket, as it must
+	peer      io.ReadWriteCloser    // that the upstream switched to; nil until then
+	relay     atomic.Pointer[relay] // that carries the WebSocket; nil until then
+	asks      *called               // messages of gRPC from the sandbox, and to it; nil of what is none
 	answers   *called
 	via       []string // other sallyports that the request came through
 	inspected int64    // bytes of memory that it is charged
@@ -248,7 +249,11 @@ func (x *exchange) again(w *ward) *Refusal {
 	if d.Respond != nil || d.Rewrite != nil && (x.decision.Rewrite == nil || *d.Rewrite != *x.decision.Rewrite) {
 		return refuse(http.StatusForbidden, "rewrite_again", "the policy leads this elsewhere now")
 	}
-	return x.dial.again(x.gate.ctx, w, &q)
+	ref := x.dial.again(x.gate.ctx, w, &q)
+	if r := x.relay.Load(); ref == nil && r != nil {
+		r.span.bound(x.gate.bounds(d.Limits))
+	}
+	return ref
 }
 
 // place finds what a target means in this sandbox: a binding, or itself.

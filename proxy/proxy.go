@@ -109,11 +109,11 @@ type Config struct {
 	// Own reports whether an address is this machine's: such a one is as shut as a
 	// private one. nil asks the kernel.
 	Own func(netip.Addr) (bool, error)
-	// TunnelIdle ends a tunnel in which neither side says anything; 0 means 15 min.
+	// TunnelIdle ends a tunnel or a WebSocket in which neither side says anything; 0 means 15 min.
 	TunnelIdle time.Duration
-	// TunnelLife ends a tunnel however much it carries; 0 does not.
+	// TunnelLife ends a tunnel or a WebSocket however much it carries; 0 does not.
 	TunnelLife time.Duration
-	// Progress is how often it is recorded what passes in a tunnel; 0 means each minute.
+	// Progress is how often it is recorded what passes in a tunnel or a WebSocket; 0 means each minute.
 	Progress time.Duration
 	// MaxRate bounds the requests that one sandbox begins in a second; 0 does not.
 	MaxRate int

@@ -73,6 +73,7 @@ func newRelay(ctx context.Context, x *exchange, c net.Conn) *relay {
 	}
 	r.late = time.AfterFunc(time.Hour, r.sever)
 	r.late.Stop()
+	x.relay.Store(r)
 	if x.grant != nil {
 		r.in.search = x.grant.Search()
 	}

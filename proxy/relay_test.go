@@ -160,6 +160,7 @@ func TestChangesReachSockets(t *testing.T) {
 		"not granted":  {policy: everything, want: "policy_changed"},
 		"not allowed":  {policy: "package egress\n\nwebsocket := true\n", want: "policy_changed"},
 		"granted":      {policy: noSecret},
+		"limited":      {policy: noSecret + "\nlimits contains {\"request_bytes\": 8}\n", want: "request_too_large"},
 		"and observed": {policy: everything, change: func(s *sandbox.Sandbox) { s.Mode = sandbox.Observe }},
 	} {
 		r := newRig(t, rigging{policy: noSecret, origin: origin.Options{Handler: sockets(echoes)}})
@@ -183,9 +184,12 @@ func TestChangesReachSockets(t *testing.T) {
 			}
 			continue
 		}
+		if name == "limited" {
+			s.send(ws.Text, "after")
+		}
 		code, reason := s.end()
 		_ = s.w.Close(ws.Normal, "")
-		if code != ws.Policy || !strings.HasPrefix(reason, "sallyport: ") {
+		if code != ws.Policy && name != "limited" || !strings.HasPrefix(reason, "sallyport: ") {
 			t.Errorf("%s: ended by %d %q", name, code, reason)
 		}
 		if kind, _, _ := s.ended(r); kind != c.want {
