@@ -112,11 +112,11 @@ func TestRecordTypes(t *testing.T) {
 	var script strings.Builder
 	for _, zone := range []string{"example.com", "example.org"} {
 		for _, r := range recordTypes {
-			fmt.Fprintf(&script, "echo \"%[1]s %[2]s: $(dig +short +time=3 +tries=1 -t %[1]s %[3]s)\"; ", r.kind, zone, strings.ReplaceAll(r.name, "ZONE", zone))
+			fmt.Fprintf(&script, "echo \"%[1]s %[2]s: $(dig +short +time=10 +tries=1 -t %[1]s %[3]s)\"; ", r.kind, zone, strings.ReplaceAll(r.name, "ZONE", zone))
 		}
 	}
 	script.WriteString(`
-d() { echo "$1: $(shift; dig +time=3 +tries=1 "$@" | sed -n 's/.*status: \([A-Z]*\).*/\1/p; s/.*flags: \([a-z ]*\);.*ANSWER: \([0-9]*\),.*/\1 \2/p' | tr '\n' ' ')"; }
+d() { echo "$1: $(shift; dig +time=10 +tries=1 "$@" | sed -n 's/.*status: \([A-Z]*\).*/\1/p; s/.*flags: \([a-z ]*\);.*ANSWER: \([0-9]*\),.*/\1 \2/p' | tr '\n' ' ')"; }
 d "cut" +ignore +bufsize=1232 -t TXT big.example.com
 d "cut without EDNS" +noedns +ignore -t TXT big.example.com
 d "whole" -t TXT big.example.com
@@ -132,7 +132,9 @@ d "no such type" -t TXT www.example.com
 echo "PTR: $(dig +short -x 8.8.8.8)"
 echo "PTR of a private network: $(dig +short -x 10.0.0.1)"
 echo "PTR of ours: $(dig +short -x $(dig +short mail.example.com))"
-echo "the mail server: $(dig +short $(dig +short -t MX example.com | cut -d' ' -f2))"`)
+echo "the mail server: $(dig +short $(dig +short -t MX example.com | cut -d' ' -f2))"
+for i in $(seq 90); do echo "$i.tunnel.example.com TXT +tries=1"; done > many
+echo "a tunnel is refused $(dig -f many | grep -c 'status: REFUSED') times"`)
 	for _, who := range callers() {
 		p := newPlace(t, who, origin.Options{})
 		pol := p.dnsPolicy("allow if \"example.com\" in input.question.name_suffixes\n\nallow if input.question.type == \"PTR\"\n")
@@ -157,6 +159,9 @@ echo "the mail server: $(dig +short $(dig +short -t MX example.com | cut -d' ' -
 			if !strings.Contains(out.stdout, "\n"+want) || strings.Contains(out.stdout, "secret") {
 				t.Errorf("%s: no %q", who.name, want)
 			}
+		}
+		if n := len(p.find(map[string]string{"policy.code": "too_many_questions", "event.name": "egress.dns.decision"})); n == 0 || strings.Contains(out.stdout, "a tunnel is refused 0 times") {
+			t.Errorf("%s: %d questions of a tunnel are refused: %s", who.name, n, out.stdout)
 		}
 		if !strings.Contains(out.stderr, "refused  dns NS example.org  default_deny") {
 			t.Errorf("%s: the summary is %s", who.name, out.stderr)
@@ -223,7 +228,7 @@ func TestLyingNameServer(t *testing.T) {
 	}
 	p := newPlace(t, callers()[len(callers())-1], origin.Options{})
 	pol := p.dnsPolicy("allow if input.question.type == \"TXT\"\n")
-	out := p.sh([]string{"--policy", pol}, `for n in true other question thousand loop addresses id; do dig +time=5 +tries=1 -t TXT $n.example > out; echo "$n $(sed -n 's/.*status: \([A-Z]*\).*/\1/p' out) $(grep -c 'IN.TXT."' out) $(grep -c 192.0.2.66 out)"; done; cat out; dig -t TXT true.example | grep 'IN.TXT."'`)
+	out := p.sh([]string{"--policy", pol}, `for n in true other question thousand loop addresses id; do dig +time=15 +tries=1 -t TXT $n.example > out; echo "$n $(sed -n 's/.*status: \([A-Z]*\).*/\1/p' out) $(grep -c 'IN.TXT."' out) $(grep -c 192.0.2.66 out)"; done; cat out; dig -t TXT true.example | grep 'IN.TXT."'`)
 	for _, want := range []string{"true NOERROR 1 0\n", "other NOERROR 0 0\n", "question SERVFAIL 0 0\n", "thousand SERVFAIL 0 0\n", "loop SERVFAIL 0 0\n", "addresses NOERROR 0 0\n", "id SERVFAIL 0 0\n", "\t60\tIN\tTXT\t\"true\"\n"} {
 		if !strings.Contains(out.stdout, want) {
 			t.Errorf("no %q", want)
