@@ -197,6 +197,7 @@ func (c encoder) request(r *Request) {
 	c.str("url.path", r.Path)
 	c.str("url.query", r.Query)
 	c.str("url.original", r.Original)
+	c.str("network.protocol.name", r.Name)
 	c.str("network.protocol.version", r.Protocol)
 	c.str("user_agent.original", r.UserAgent)
 	c.str("http.request.mime_type", r.ContentType)

@@ -95,6 +95,7 @@ type Request struct {
 	Query                string // with the values of names that carry secrets taken out
 	Original             string // the request target as received, when it differs
 	Protocol             string // "1.1", "2"
+	Name                 string // of the protocol, where it is not HTTP: "websocket"
 	UserAgent            string
 	ContentType          string
 	Size                 int64  // of the body; -1 when not known

@@ -528,7 +528,7 @@ func TestGolden(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	ap := netip.MustParseAddrPort
 	full := &TLS{Version: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", ALPN: "h2", SNI: "a.example", Intercepted: true, LeafSHA256: "00", Issuer: "CN=x", Verified: true, Resumed: true, ClientSHA256: "11"}
-	req := &Request{Method: "POST", Scheme: "https", Host: "a.example", Port: 443, Path: "/p", Query: "q=1", Original: "/P", Protocol: "2", UserAgent: "ua", ContentType: "application/json", Size: 3, ClientID: "c", Connect: "a.example:443", SNI: "a.example", HostAs: "A.example"}
+	req := &Request{Method: "POST", Scheme: "https", Host: "a.example", Port: 443, Path: "/p", Query: "q=1", Original: "/P", Protocol: "2", Name: "websocket", UserAgent: "ua", ContentType: "application/json", Size: 3, ClientID: "c", Connect: "a.example:443", SNI: "a.example", HostAs: "A.example"}
 	sb := Sandbox{ID: "s1", Name: "web", Way: "run", Labels: map[string]string{"team": "web"}}
 	cn := Connection{ID: "c1", Ingress: "transparent", Client: ap("198.18.0.16:40000"), Original: ap("198.18.0.16:443"), TLS: full}
 	events := []*Event{

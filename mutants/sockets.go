@@ -28,4 +28,5 @@ var sockets = []mutant{
 	{[]int{303}, "proxy/called.go", "i, c.left = i+grpcHead, size", "i, c.left = i+grpcHead, size+1", "proxy", "TestCalledProperty"},
 	{[]int{304}, "proxy/exchange.go", "if _, ref := x.verdict(w, d); ref != nil {", "if _, ref := w.verdict(d); ref != nil {", "proxy", "TestChangesReachSockets"},
 	{[]int{304}, "proxy/exchange.go", "r.span.bound(x.gate.bounds(d.Limits))", "_ = r", "proxy", "TestChangesReachSockets"},
+	{[]int{305}, "proxy/judge.go", "if mine > most/inspectShare || all > most {", "if mine > most<<20 || all > most<<20 {", "proxy", "TestHeldMessagesAreBounded"},
 }

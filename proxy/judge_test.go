@@ -182,3 +182,35 @@ func TestControlFramesCarryNothing(t *testing.T) {
 		}
 	}
 }
+
+// hostile 305: messages that are begun and not ended, so that they are held back,
+// take no more memory than there is for that; it is given back when they end.
+func TestHeldMessagesAreBounded(t *testing.T) {
+	h := &heard{}
+	r := newRig(t, rigging{policy: noSecret, inspect: 2 << 20, origin: origin.Options{Handler: sockets(h.serve)}})
+	r.gate.Update(r.sandbox, load(t, judging))
+	begin := func() *socket {
+		s := r.websocket(t, inTLS, "other.example.com")
+		_ = s.w.Write(ws.Piece{Op: ws.Text, First: true, Payload: []byte(`"` + strings.Repeat("x", 40<<10))})
+		s.send(ws.Ping, "") // what was sent before has been taken when it is answered
+		if op, text := s.next(); op != ws.Pong {
+			t.Fatal(op, text)
+		}
+		return s
+	}
+	first := begin()
+	second := r.websocket(t, inTLS, "other.example.com")
+	_ = second.w.Write(ws.Piece{Op: ws.Text, First: true, Payload: []byte(`"` + strings.Repeat("x", 40<<10))})
+	code, reason := second.end()
+	_ = second.w.Close(ws.Normal, "")
+	if code != ws.TryLater || !strings.HasPrefix(reason, "sallyport: too_much_to_inspect: ") {
+		t.Errorf("ended by %d %q", code, reason)
+	}
+	_ = first.w.Write(ws.Piece{Op: ws.Text, Last: true, Payload: []byte(`"`)})
+	first.send(ws.Ping, "")
+	if op, text := first.next(); op != ws.Pong || len(h.said()) != 3 || len(h.said()[1]) != 40<<10+2 {
+		t.Errorf("%v %q, and %d were heard", op, text, len(h.said()))
+	}
+	third := begin()
+	_ = third.c.Close()
+}

@@ -55,6 +55,9 @@ func (x *exchange) requestRecord() *audit.Request {
 		out.Protocol = "1.0"
 	}
 	out.HostAs = r.Host
+	if x.websocket {
+		out.Name = "websocket"
+	}
 	if !x.target.Host().IsZero() {
 		out.Host, out.Port = x.target.Host().String(), x.target.Port()
 	} else {

@@ -68,6 +68,12 @@ func (r *rig) handshake(t testing.TB, w way, host, fields string) *socket {
 	case byProxy:
 		c, target = r.dial(), "http://"+at+target
 	}
+	return r.shake(t, c, target, at, fields)
+}
+
+// shake is a handshake on a connection.
+func (r *rig) shake(t testing.TB, c net.Conn, target, at, fields string) *socket {
+	t.Helper()
 	key := ws.NewKey()
 	whole := !strings.Contains(fields, "Upgrade")
 	if whole {
@@ -224,11 +230,23 @@ func TestWebSocket(t *testing.T) {
 			if _, err := s.c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 				t.Errorf("%s: after the close: %v", w, err)
 			}
+			if d := r.found(map[string]string{"event.id": s.resp.Header.Get("Sallyport-Decision"), "network.protocol.name": "websocket"}); len(d) != 1 {
+				t.Errorf("%s: the decision does not say what was asked for", w)
+			}
 			e := r.found(map[string]string{"event.of": s.resp.Header.Get("Sallyport-Decision"), "event.name": string(audit.RequestComplete)})
 			if len(e) != 1 || e[0].Str("event.outcome") != "success" || e[0].Int("messages.client_in") != 8 || e[0].Int("messages.client_out") != 8 || e[0].Int("websocket.close_code") != 4001 ||
 				e[0].Str("websocket.closed_by") != "client" || e[0].Int("http.response.status_code") != 101 || e[0].Int("bytes.client_in") != e[0].Int("bytes.client_out") || e[0].Int("bytes.client_in") < 500_000 {
 				t.Errorf("%s: %s", w, e)
 			}
+		}
+		for range 200 {
+			if conns, requests := r.srv.UnderWay(); conns+requests == 0 {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if conns, requests := r.srv.UnderWay(); conns+requests != 0 {
+			t.Errorf("%d connections and %d requests are left", conns, requests)
 		}
 	}
 }
