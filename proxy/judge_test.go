@@ -211,6 +211,9 @@ func TestHeldMessagesAreBounded(t *testing.T) {
 	if op, text := first.next(); op != ws.Pong || len(h.said()) != 3 || len(h.said()[1]) != 40<<10+2 {
 		t.Errorf("%v %q, and %d were heard", op, text, len(h.said()))
 	}
+	if kind, _, _ := second.ended(r); kind != "too_much_to_inspect" {
+		t.Errorf("recorded as %s", kind)
+	}
 	third := begin()
 	_ = third.c.Close()
 }
