@@ -29,4 +29,5 @@ var sockets = []mutant{
 	{[]int{304}, "proxy/exchange.go", "if _, ref := x.verdict(w, d); ref != nil {", "if _, ref := w.verdict(d); ref != nil {", "proxy", "TestChangesReachSockets"},
 	{[]int{304}, "proxy/exchange.go", "r.span.bound(x.gate.bounds(d.Limits))", "_ = r", "proxy", "TestChangesReachSockets"},
 	{[]int{305}, "proxy/judge.go", "if mine > most/inspectShare || all > most {", "if mine > most<<20 || all > most<<20 {", "proxy", "TestHeldMessagesAreBounded"},
+	{[]int{67}, "policy/layers.go", "out.WebSocket && d.WebSocket", "out.WebSocket || d.WebSocket", "policy", "TestLayers"},
 }

@@ -55,6 +55,8 @@ func TestLayers(t *testing.T) {
 		"the smallest limit":   {a: yes + `limits contains {"request_bytes": 10}`, b: yes + `limits contains {"request_bytes": 5, "response_bytes": 7}`, want: "granted", also: func(d *policy.Decision) bool { return d.Limits.RequestBytes == 5 && d.Limits.ResponseBytes == 7 }},
 		"credentials united":   {a: yes + `credentials contains "x"`, b: yes + `credentials contains "x"` + "\n" + `credentials contains "y"`, want: "granted", also: func(d *policy.Decision) bool { return len(d.Credentials) == 2 }},
 		"answers that differ":  {a: yes + `respond := {"status": 200}`, b: yes + `respond := {"status": 201}`, want: "policy_error"},
+		"both grant sockets":   {a: yes + "websocket := true\n", b: yes + "websocket := true\n", want: "granted", also: func(d *policy.Decision) bool { return d.WebSocket }},
+		"one grants sockets":   {a: yes + "websocket := true\n", b: yes, want: "granted", also: func(d *policy.Decision) bool { return !d.WebSocket }},
 		"one rewrites":         {a: yes, b: yes + `rewrite := {"host": "b.example"}`, want: "granted", also: func(d *policy.Decision) bool { return d.Rewrite.Host == "b.example" }},
 		"rewrites that differ": {a: yes + `rewrite := {"host": "a.example"}`, b: yes + `rewrite := {"host": "b.example"}`, want: "policy_error"},
 	} {

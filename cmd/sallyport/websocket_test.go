@@ -281,3 +281,49 @@ asyncio.run(main())`
 		b.until(want)
 	}
 }
+
+// lyingOrigin answers handshakes as its paths say.
+func lyingOrigin(w http.ResponseWriter, r *http.Request) {
+	accept := "Sec-WebSocket-Accept: " + ws.Accept(r.Header.Get("Sec-Websocket-Key")) + "\r\n"
+	const to, head = "Upgrade: websocket\r\nConnection: Upgrade\r\n", "HTTP/1.1 101 Switching Protocols\r\n"
+	bomb := "\xc2\x7e\x00\x80" + strings.Repeat("\xff", 128)
+	answer := map[string]string{
+		"/no-accept": head + to + "\r\n", "/no-upgrade": head + accept + "\r\n", "/deflate": head + to + accept + "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+		"/200": "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n" + to + accept + "\r\nhi", "/masked": head + to + accept + "\r\n\x81\x82\x00\x00\x00\x00hi",
+		"/bomb": head + to + accept + "\r\n" + bomb, "/exabytes": head + to + accept + "\r\n\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xff", "/pings": head + to + accept + "\r\n" + strings.Repeat("\x89\x00", 400),
+		"/utf8": head + to + accept + "\r\n\x81\x01\xff",
+	}[r.URL.Path]
+	c, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	_, _ = io.WriteString(c, answer+"GET /smuggled HTTP/1.1\r\n\r\n")
+	_, _ = io.Copy(io.Discard, c)
+	_ = c.Close()
+}
+
+const liedTo = `
+import asyncio, sys, websockets
+async def main():
+    for path in sys.argv[2:]:
+        try:
+            async with websockets.connect("wss://%s/%s" % (sys.argv[1], path)) as ws:
+                try: print(path, "got", await ws.recv())
+                except websockets.ConnectionClosed as e: print(path, e.rcvd and e.rcvd.code)
+        except websockets.InvalidStatusCode as e: print(path, "refused", e.status_code)
+asyncio.run(main())
+`
+
+// hostile 66, 140, 142: an origin that lies in its handshake is no WebSocket's, and
+// one that sends what it may not is cut off; nothing of it comes inside.
+func TestLyingSockets(t *testing.T) {
+	tool(t, "python3", "python3")
+	p := newPlace(t, callers()[len(callers())-1], origin.Options{Handler: http.HandlerFunc(lyingOrigin)})
+	out := p.run([]string{"--allow", p.at("api.example.com")}, "/usr/bin/python3", "-c", liedTo, p.at("api.example.com"),
+		"no-accept", "no-upgrade", "deflate", "200", "masked", "bomb", "exabytes", "pings", "utf8")
+	want := "no-accept refused 502\nno-upgrade refused 502\ndeflate refused 502\n200 refused 200\nmasked 1001\nbomb 1001\nexabytes 1001\npings 1001\nutf8 1001\n"
+	if out.stdout != want {
+		t.Errorf("%+v, want\n%s", out, want)
+	}
+	p.verified()
+}

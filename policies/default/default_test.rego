@@ -36,6 +36,7 @@ test_web[name] if {
 	}
 	d := sallyport.egress.decision with input as to(host, port) with data.run as grants
 	d.allow == want
+	d.websocket == want
 }
 
 test_credential_where_bound if {
