@@ -30,4 +30,5 @@ var naming = []mutant{
 	{[]int{316}, "proxy/dns/dns.go", "case len(q.Question) != 1 ||", "case len(q.Question) == 0 ||", e2e, "TestHostileQuestions"},
 	{[]int{316}, "proxy/dns/serve.go", "slots := make(chan struct{}, tcpConns)", "slots := make(chan struct{}, 1000)", e2e, "TestHostileQuestions"},
 	{[]int{316}, "proxy/dns/serve.go", "_ = c.SetDeadline(time.Now().Add(tcpIdle))\n\t\tif _, err := io.ReadFull(c, size[:])", "if _, err := io.ReadFull(c, size[:])", e2e, "TestHostileQuestions"},
+	{[]int{37}, "proxy/carry.go", "case d.Granted() && hello.ECH && f.outerName():", "case d.Granted() && hello.ECH && f.outerName() && f.https && !f.name.IsZero():", "proxy", "TestHiddenNames"},
 }
