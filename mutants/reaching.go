@@ -21,4 +21,13 @@ var reaching = []mutant{
 	{[]int{322}, "proxy/connect.go", "next := time.NewTimer(stagger)", "next := time.NewTimer(100 * stagger)", "proxy", "TestHappyEyeballs"},
 	{[]int{323}, "cmd/sidecar/plan.go", "policy.NewLayers(engines...), p.store, p.reach}", "policy.NewLayers(engines...), p.store, nil}", e2e, "TestReachingUpstreams"},
 	{[]int{324}, "cmd/sallyport/reaching.go", "o.secretVars = append(o.secretVars, variable)", "_ = variable", e2e, "TestReachingByFlags"},
+	{[]int{46}, "proxy/proof.go", "if b.left <= 0 {", "if false {", "proxy", "TestCertificateBombs"},
+	{[]int{137}, "proxy/stages.go", "c.timer.Reset(c.limits.Response)", "c.timer.Reset(100 * c.limits.Response)", "proxy", "TestStages"},
+	{[]int{137}, "proxy/stages.go", "c.timer.Reset(c.limits.Request)", "c.timer.Reset(100 * c.limits.Request)", "proxy", "TestStages"},
+	{[]int{137}, "proxy/stages.go", "case c.trailing() && past >= c.limits.Trailer:", "case false:", "proxy", "TestStages"},
+	{[]int{137}, "proxy/proof.go", "context.WithTimeout(ctx, limit.TLS)", "context.WithTimeout(ctx, 100*limit.TLS)", "proxy", "TestStages"},
+	{[]int{139}, "proxy/proof.go", "&& !b.refill() {", "&& !b.refill() && false {", "proxy", "TestHostileH2"},
+	{[]int{143}, "proxy/forward.go", "if b.limit > 0 && b.n > b.limit {", "if false {", "proxy", "TestEndlessAnswers"},
+	{[]int{145}, "proxy/exchange.go", "if x.unrepeatable(i.Conn) {", "if false {", "proxy", "TestResends"},
+	{[]int{145}, "proxy/forward.go", "x.once(out.Header)", "_ = x.once", "proxy", "TestResends"},
 }

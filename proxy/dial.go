@@ -36,6 +36,7 @@ type dial struct {
 	peer   netip.AddrPort
 	conn   net.Conn // that the request was given
 	tls    *audit.TLS
+	says   *bounded     // that counts what it says; nil when nothing is counted
 	up     *h1.Upstream // of the connection that was given last; nil when it is no such
 	conns  int
 
@@ -308,8 +309,21 @@ func (d *dial) gotConn(info httptrace.GotConnInfo) {
 		u.Begin(d.x != nil && d.x.websocket)
 		d.up, c = u.Upstream, u.inner
 	}
+	if d.says = chattering(c); d.says != nil && d.up == nil {
+		d.says.answered(chatterHead)
+	}
 	if tc, ok := c.(*tls.Conn); ok {
 		d.tls = d.ward.pools.tlsOf(tc)
+	}
+}
+
+// heard makes room for more of an answer.
+func (d *dial) heard(n int) {
+	d.mu.Lock()
+	says := d.says
+	d.mu.Unlock()
+	if says != nil {
+		says.answered(chatterFactor * int64(n))
 	}
 }
 

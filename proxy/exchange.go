@@ -62,6 +62,7 @@ type exchange struct {
 	dial     *dial
 	cause    context.Context // of what is sent: says whether a change or the clock cut it
 	clock    *clock
+	wrote    atomic.Bool  // something of it may have reached the upstream
 	first    atomic.Int64 // nanoseconds from start to the first byte of the answer; set by the transport
 	result   audit.Result
 	recorded bool
@@ -309,7 +310,15 @@ func (x *exchange) send() error {
 	}
 	ctx = withDial(ctx, x.dial)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn:              func(i httptrace.GotConnInfo) { x.dial.gotConn(i); x.clock.given() },
+		GotConn: func(i httptrace.GotConnInfo) {
+			if x.unrepeatable(i.Conn) {
+				cut(&lateError{refuse(http.StatusBadGateway, "upstream_failed", "the destination gave this request up, which is not sent twice")})
+				return
+			}
+			x.dial.gotConn(i)
+			x.clock.given()
+		},
+		WroteHeaders:         func() { x.wrote.Store(true) },
 		Got1xxResponse:       func(code int, h textproto.MIMEHeader) error { x.clock.hinted(); return x.w.got1xx(code, h) },
 		WroteRequest:         func(httptrace.WroteRequestInfo) { x.clock.sent() },
 		GotFirstResponseByte: func() { x.first.Store(int64(time.Since(x.start))) },

@@ -97,6 +97,7 @@ func (x *exchange) outgoing(ctx context.Context) *http.Request {
 		out.Header["User-Agent"] = nil // none is invented
 	}
 	out.Header["Via"] = []string{x.viaField()}
+	x.once(out.Header)
 	out.Trailer = nil
 	out.Body = http.NoBody
 	if x.body != nil {
@@ -161,7 +162,7 @@ func (x *exchange) roundTrip(req *http.Request) *http.Response {
 			return x.answer(ref)
 		}
 	}
-	x.w.from = &arrival{ReadCloser: resp.Body, left: resp.ContentLength, clock: x.clock}
+	x.w.from = &arrival{ReadCloser: resp.Body, left: resp.ContentLength, clock: x.clock, heard: x.dial.heard}
 	if resp.Body != http.NoBody {
 		resp.Body = x.w.from
 	}

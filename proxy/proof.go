@@ -8,6 +8,8 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"sync/atomic"
+	"time"
 )
 
 // maxHandshake is how many bytes an upstream may say before it has proved who it is:
@@ -16,19 +18,39 @@ const maxHandshake = 128 << 10
 
 var errHandshakeSize = errors.New("its handshake is too large")
 
-// A bounded connection lets only so much be read until it is lifted, which is done
-// before anybody else reads.
+// What an upstream may say over HTTP/2 beyond what it answers, so that a flood of
+// frames that mean nothing ends (hostile 139).
+const (
+	chatter       = 16 << 20  // bytes at once
+	chatterRate   = 256 << 10 // bytes that come back in a second
+	chatterHead   = 512 << 10 // for each request, of which the answer's head is a part
+	chatterFactor = 64        // for each byte of an answer, which may come in a frame of its own
+	chatterMost   = 64 << 20  // however much was answered
+)
+
+var errChatter = errors.New("it says much and answers nothing")
+
+// A bounded connection lets only so much be read: of a handshake, and over HTTP/2 of
+// what is no answer. One goroutine reads it.
 type bounded struct {
 	net.Conn
-	left   int  // bytes
-	lifted bool // nothing is counted any more
+	left   int  // bytes of the handshake
+	lifted bool // that is over
 	client string
+
+	counts bool // what is no answer is counted
+	credit atomic.Int64
+	at     time.Time
 }
 
 // Read reads as much as may come.
 func (b *bounded) Read(p []byte) (int, error) {
 	if b.lifted {
-		return b.Conn.Read(p)
+		n, err := b.Conn.Read(p)
+		if b.counts && b.credit.Add(-int64(n)) < 0 && !b.refill() {
+			return 0, errChatter
+		}
+		return n, err
 	}
 	if b.left <= 0 {
 		return 0, errHandshakeSize
@@ -38,7 +60,36 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (b *bounded) lift() { b.lifted = true }
+// lift ends the bound of the handshake, before anybody else reads.
+func (b *bounded) lift(counts bool) {
+	b.lifted, b.counts, b.at = true, counts, time.Now()
+	b.credit.Store(chatter)
+}
+
+// refill gives back what time gives, and reports whether there is room again.
+func (b *bounded) refill() bool {
+	now := time.Now()
+	back := int64(now.Sub(b.at).Seconds() * chatterRate)
+	b.at = now
+	return b.credit.Add(min(back, chatter)) >= 0
+}
+
+// answered makes room for what came with n bytes of an answer, or with a request.
+func (b *bounded) answered(n int64) {
+	if b.counts && b.credit.Add(n) > chatterMost {
+		b.credit.Store(chatterMost)
+	}
+}
+
+// chattering is what counts on a connection, or nil.
+func chattering(c net.Conn) *bounded {
+	if tc, ok := c.(*tls.Conn); ok {
+		if b, ok := tc.NetConn().(*bounded); ok && b.counts {
+			return b
+		}
+	}
+	return nil
+}
 
 // NetConn returns the connection below.
 func (b *bounded) NetConn() net.Conn { return b.Conn }
@@ -65,7 +116,7 @@ func (d *dial) handshake(ctx context.Context, c net.Conn, cfg *tls.Config, limit
 		_ = c.Close()
 		return nil, tlsRefusal(ctx, err)
 	}
-	below.lift()
+	below.lift(tc.ConnectionState().NegotiatedProtocol == "h2")
 	return tc, nil
 }
 

@@ -58,7 +58,7 @@ func (d *dial) ask(ctx context.Context, p *Parent, to dest.Addr) (net.Conn, erro
 			_ = c.Close()
 			return nil, err
 		}
-		tc.NetConn().(*bounded).lift()
+		tc.NetConn().(*bounded).lift(false)
 		c = tc
 	}
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })

@@ -118,6 +118,7 @@ type arrival struct {
 	left  int64 // less than 0 when nobody knows
 	done  bool
 	clock *clock
+	heard func(n int) // told of what came; nil tells nobody
 }
 
 // Read reads what has come.
@@ -125,6 +126,9 @@ func (a *arrival) Read(p []byte) (int, error) {
 	a.clock.listening()
 	n, err := a.ReadCloser.Read(p)
 	a.clock.heard()
+	if a.heard != nil {
+		a.heard(n)
+	}
 	if a.left > 0 {
 		a.left -= int64(n)
 	}
