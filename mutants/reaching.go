@@ -27,6 +27,8 @@ var reaching = []mutant{
 	{[]int{137}, "proxy/stages.go", "case c.trailing() && past >= c.limits.Trailer:", "case false:", "proxy", "TestStages"},
 	{[]int{137}, "proxy/proof.go", "context.WithTimeout(ctx, limit.TLS)", "context.WithTimeout(ctx, 100*limit.TLS)", "proxy", "TestStages"},
 	{[]int{139}, "proxy/proof.go", "&& !b.refill() {", "&& !b.refill() && false {", "proxy", "TestHostileH2"},
+	{[]int{139}, "proxy/clear.go", "below.lift(true)", "below.lift(false)", "proxy", "TestHostileH2C"},
+	{[]int{139}, "proxy/dial.go", "says.answered(chatterFactor * int64(n))", "says.answered(0)", "proxy", "TestAnswersAreNoChatter"},
 	{[]int{143}, "proxy/forward.go", "if b.limit > 0 && b.n > b.limit {", "if false {", "proxy", "TestEndlessAnswers"},
 	{[]int{145}, "proxy/exchange.go", "if x.unrepeatable(i.Conn) {", "if false {", "proxy", "TestResends"},
 	{[]int{145}, "proxy/forward.go", "x.once(out.Header)", "_ = x.once", "proxy", "TestResends"},

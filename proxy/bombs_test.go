@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"bufio"
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -204,6 +205,42 @@ func TestHostileH2(t *testing.T) {
 				t.Error("it goes on costing")
 			}
 		})
+	}
+}
+
+// The same flood where HTTP/2 is spoken without TLS.
+func TestHostileH2C(t *testing.T) {
+	gone := make(chan struct{})
+	port := serving(t, nil, func(c net.Conn) {
+		f, ok := speak(c)
+		if !ok {
+			return
+		}
+		if _, ok = f.request(true); !ok {
+			return
+		}
+		go func() { _, _ = io.Copy(io.Discard, c) }()
+		for f.WritePing(false, [8]byte{1}) == nil {
+		}
+		close(gone)
+	})
+	r := newRig(t, rigging{policy: everything, more: func(c *proxy.Config) {
+		c.Reach = &proxy.Reach{Timeouts: proxy.Timeouts{Response: 500 * time.Millisecond}}
+	}})
+	at := fmt.Sprintf("www.example.com:%d", port)
+	p := new(http.Protocols)
+	p.SetUnencryptedHTTP2(true)
+	tr := &http.Transport{Protocols: p, DialContext: func(context.Context, string, string) (net.Conn, error) { return r.connect(at), nil }}
+	defer tr.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: tr, Timeout: 20 * time.Second}).Get("http://" + at + "/")
+	if err != nil || resp.StatusCode < 500 {
+		t.Fatal(resp, err)
+	}
+	_ = resp.Body.Close()
+	select {
+	case <-gone:
+	case <-time.After(20 * time.Second):
+		t.Error("it goes on")
 	}
 }
 

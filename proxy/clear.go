@@ -24,7 +24,9 @@ func (p *pools) dialClear(ctx context.Context, _, address string) (net.Conn, err
 	if err != nil {
 		return nil, err
 	}
-	cc := &clearConn{Conn: c}
+	below := &bounded{Conn: c}
+	below.lift(true)
+	cc := &clearConn{Conn: below}
 	dialFrom(ctx).clear.Store(cc)
 	return cc, nil
 }

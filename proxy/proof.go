@@ -21,7 +21,7 @@ var errHandshakeSize = errors.New("its handshake is too large")
 // What an upstream may say over HTTP/2 beyond what it answers, so that a flood of
 // frames that mean nothing ends (hostile 139).
 const (
-	chatter       = 16 << 20  // bytes at once
+	chatter       = 2 << 20   // bytes at once
 	chatterRate   = 256 << 10 // bytes that come back in a second
 	chatterHead   = 512 << 10 // for each request, of which the answer's head is a part
 	chatterFactor = 64        // for each byte of an answer, which may come in a frame of its own
@@ -83,10 +83,15 @@ func (b *bounded) answered(n int64) {
 
 // chattering is what counts on a connection, or nil.
 func chattering(c net.Conn) *bounded {
-	if tc, ok := c.(*tls.Conn); ok {
-		if b, ok := tc.NetConn().(*bounded); ok && b.counts {
-			return b
-		}
+	var below net.Conn
+	switch c := c.(type) {
+	case *tls.Conn:
+		below = c.NetConn()
+	case *clearConn:
+		below = c.Conn
+	}
+	if b, ok := below.(*bounded); ok && b.counts {
+		return b
 	}
 	return nil
 }
