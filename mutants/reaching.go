@@ -25,6 +25,8 @@ var reaching = []mutant{
 	{[]int{137}, "proxy/stages.go", "c.timer.Reset(c.limits.Response)", "c.timer.Reset(100 * c.limits.Response)", "proxy", "TestStages"},
 	{[]int{137}, "proxy/stages.go", "c.timer.Reset(c.limits.Request)", "c.timer.Reset(100 * c.limits.Request)", "proxy", "TestStages"},
 	{[]int{137}, "proxy/stages.go", "case c.trailing() && past >= c.limits.Trailer:", "case false:", "proxy", "TestStages"},
+	{[]int{137}, "proxy/dial.go", "context.WithTimeout(ctx, d.limits(to).Connect)", "context.WithTimeout(ctx, 100*d.limits(to).Connect)", "proxy", "TestStagesOfDialling"},
+	{[]int{137}, "proxy/dial.go", "r.Timeouts.or(DefaultTimeouts).Resolve)", "100*r.Timeouts.or(DefaultTimeouts).Resolve)", "proxy", "TestStagesOfDialling"},
 	{[]int{137}, "proxy/proof.go", "context.WithTimeout(ctx, limit.TLS)", "context.WithTimeout(ctx, 100*limit.TLS)", "proxy", "TestStages"},
 	{[]int{139}, "proxy/proof.go", "&& !b.refill() {", "&& !b.refill() && false {", "proxy", "TestHostileH2"},
 	{[]int{139}, "proxy/clear.go", "below.lift(true)", "below.lift(false)", "proxy", "TestHostileH2C"},

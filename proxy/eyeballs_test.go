@@ -1,15 +1,19 @@
 package proxy_test
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sallyport/proxy"
 )
 
 // deaf is an address that lets connections wait without end.
@@ -47,7 +51,6 @@ func TestHappyEyeballs(t *testing.T) {
 		"slow.example.com.": {ip("127.0.9.1"), ip("127.0.9.2"), ip("127.0.0.1")},
 		"shut.example.com.": {ip("127.0.9.3"), ip("::1"), ip("127.0.0.1")},
 		"both.example.com.": {ip("127.0.9.1"), ip("127.0.9.2"), ip("127.0.9.4"), ip("127.0.0.1"), ip("::1")},
-		"deaf.example.com.": {ip("127.0.9.1"), ip("127.0.9.2")},
 		"bad.example.com.":  {ip("::1"), ip("127.0.0.1"), ip("10.0.0.1")},
 	}})
 	port := r.origin.PlainPort
@@ -86,5 +89,34 @@ func TestHappyEyeballs(t *testing.T) {
 	}
 	if resp, _, err := r.get(fmt.Sprintf("bad.example.com:%d", port), "/"); err != nil || resp.StatusCode != 403 || six.Load() != 1 {
 		t.Errorf("%v %v, %d arrived", resp, err, six.Load())
+	}
+}
+
+// A mute resolver never answers.
+type mute struct{}
+
+func (mute) LookupNetIP(ctx context.Context, _, _ string) ([]netip.Addr, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// hostile 137, before there is a connection: a name server and an address that say
+// nothing, each with its code.
+func TestStagesOfDialling(t *testing.T) {
+	short := proxy.Timeouts{Resolve: 500 * time.Millisecond, Connect: 500 * time.Millisecond}
+	r := newRig(t, rigging{policy: everything, more: func(c *proxy.Config) { c.Reach = &proxy.Reach{Timeouts: short} }})
+	port := r.origin.PlainPort
+	deaf(t, "127.0.9.5", port)
+	for host, want := range map[string]string{"127.0.9.5": "connect_timeout", "www.example.com": "resolve_timeout"} {
+		if want == "resolve_timeout" {
+			r.gate.Update(r.sandbox, guided{r.decider, &proxy.Reach{Timeouts: short, Resolver: mute{}}})
+		}
+		resp, body, err := r.get(fmt.Sprintf("%s:%d", host, port), "/")
+		if err != nil || resp.StatusCode != http.StatusGatewayTimeout || !strings.Contains(body, want) {
+			t.Errorf("%v %s %v, and not %s", resp, body, err, want)
+		}
+		if e := r.found(map[string]string{"error.type": want}); len(e) != 1 {
+			t.Errorf("%d records say %s", len(e), want)
+		}
 	}
 }
