@@ -3,7 +3,7 @@ STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 POLICIES = policies/default policies/examples/github policies/examples/packages policies/examples/llm policies/examples/grpc policies/examples/browser policies/examples/names deploy/compose/policy
 TESTFLAGS ?= -race -tags netgo,osusergo -count=1 -timeout 25m
 
-.PHONY: build install check test tools fuzz soak mutants bench clean
+.PHONY: build install check test tools fuzz soak mutants bench bench-peers clean
 
 build: ## the static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/sallyport ./cmd/sallyport
@@ -36,6 +36,10 @@ mutants: tools ## takes each guard out: its test must fail
 
 bench: build ## CPU per request beside a bare proxy, in one run
 	$(GO) run ./bench
+
+bench-peers: build ## beside squid, mitmproxy and a bare proxy, in one run: a table of ratios
+	./scripts/tools.sh peers
+	$(GO) run ./bench -peers -rounds 5
 
 clean:
 	rm -rf bin

@@ -49,12 +49,17 @@ func (h *helper) end() {
 	_ = h.cmd.Wait()
 }
 
+// ask has one round of requests made, and returns what is said of it.
+func (h *helper) ask() (string, error) {
+	if _, err := io.WriteString(h.in, "go\n"); err != nil {
+		return "", err
+	}
+	return h.out.ReadString('\n')
+}
+
 // round has one round of requests made.
 func (h *helper) round() error {
-	if _, err := io.WriteString(h.in, "go\n"); err != nil {
-		return err
-	}
-	_, err := h.out.ReadString('\n')
+	_, err := h.ask()
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -32,6 +33,30 @@ func cpu(pid int) (time.Duration, error) {
 		return 0, err
 	}
 	return time.Duration(user+system) * tick, nil
+}
+
+// cpuOfAll is what a process and those that it has started have used so far.
+func cpuOfAll(pid int) (time.Duration, error) {
+	sum, err := cpu(pid)
+	if err != nil {
+		return 0, err
+	}
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return 0, err
+	}
+	for f := range strings.FieldsSeq(string(b)) {
+		child, err := strconv.Atoi(f)
+		if err != nil {
+			return 0, err
+		}
+		d, err := cpuOfAll(child)
+		if err != nil {
+			return 0, err
+		}
+		sum += d
+	}
+	return sum, nil
 }
 
 // spent is what a process uses while do runs, in microseconds.

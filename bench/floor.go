@@ -17,30 +17,8 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"strings"
 	"time"
-
-	"sallyport/origin"
 )
-
-// serveOrigin answers everything with 1 KiB, until its input ends. It prints
-// its ports, and its CA for those behind it.
-func serveOrigin(t task) error {
-	body := []byte(strings.Repeat("x", 1024))
-	g, err := origin.Start(origin.Options{HTTP1: !t.H2, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain")
-		_, _ = w.Write(body)
-	})})
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(t.CA, g.CAPEM(), 0o644); err != nil {
-		return err
-	}
-	fmt.Println(g.TLSPort, g.PlainPort)
-	_, _ = io.Copy(io.Discard, os.Stdin)
-	return nil
-}
 
 // serveFloor is a bare httputil.ReverseProxy on a tuned transport, until its
 // input ends: no policy, no record, no credential.
@@ -92,7 +70,7 @@ func selfSigned() (tls.Certificate, []byte, error) {
 		return tls.Certificate{}, nil, err
 	}
 	t := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "floor"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"api.example.com"}}
 	der, err := x509.CreateCertificate(rand.Reader, t, t, &key.PublicKey, key)
 	if err != nil {
 		return tls.Certificate{}, nil, err

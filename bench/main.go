@@ -35,6 +35,7 @@ var scenarios = []scenario{
 // Options are what the flags say.
 type options struct {
 	rounds, requests int
+	peers            bool
 	only             string
 	out              string
 	gate             string
@@ -54,9 +55,14 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "only scenarios whose name contains `TEXT`")
 	flag.StringVar(&o.out, "out", "", "write the figures for benchstat to `FILE`")
 	flag.StringVar(&o.gate, "gate", "bin/sallyport", "the `BINARY` to measure")
+	flag.BoolVar(&o.peers, "peers", false, "beside squid and mitmproxy, all of them told of as a proxy")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := measure(ctx, o)
+	run := measure
+	if o.peers {
+		run = comparePeers
+	}
+	err := run(ctx, o)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -113,7 +119,7 @@ func measure(ctx context.Context, o options) error {
 
 // A task is what a helper process is told.
 type task struct {
-	Role       string // origin, floor, load
+	Role       string // origin, floor, load, forward, crowd
 	Scheme     string
 	H2         bool
 	URL        string
@@ -121,7 +127,8 @@ type task struct {
 	Conns      int
 	Requests   int
 	Upstream   string
-	FloorHosts string
+	Kind       string // of a crowd
+	Proxy      string // explicit, as HOST:PORT
 }
 
 func (t task) arg() string {
@@ -141,6 +148,10 @@ func role(arg string) error {
 		return serveFloor(t)
 	case "load":
 		return load(t)
+	case "forward":
+		return serveForward(t)
+	case "crowd":
+		return crowd(t)
 	}
 	return fmt.Errorf("there is no role %q", t.Role)
 }

@@ -245,22 +245,6 @@ func FuzzParseHost(f *testing.F) {
 	})
 }
 
-func FuzzParseAuthority(f *testing.F) {
-	for _, s := range []string{"example.com:80", "[::1]:1", "a", "a@b:1"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		a, err := ParseAuthority(s, 443)
-		if err != nil {
-			return
-		}
-		again, err := ParseAddr(a.String())
-		if err != nil || again != a {
-			t.Fatalf("%q reads as %q, which reads as %q (%v)", s, a, again, err)
-		}
-	})
-}
-
 func FuzzParsePattern(f *testing.F) {
 	for _, s := range []string{"example.com:80", "*.example.com", "[::1]:1", "::1", "1.2.3.4"} {
 		f.Add(s, "a.example.com:80")

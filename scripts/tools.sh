@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sees to it that the programs which the tests run are there: as root from
-# Debian's packages, otherwise by saying what to install.
+# Debian's packages, otherwise by saying what to install. With the argument peers,
+# what make bench-peers measures beside.
 set -eu
 missing=""
 need() { # program package
@@ -12,6 +13,10 @@ module() { # module of Debian's Python, package
 file() { # file package
 	[ -e "$1" ] || missing="$missing $2"
 }
+if [ "${1-}" = peers ]; then
+	need squid squid-openssl
+	need mitmdump mitmproxy
+fi
 need curl curl
 need git git
 need gcc gcc

@@ -157,24 +157,3 @@ func equal(a, b http.Header) bool {
 	}
 	return true
 }
-
-// What a path means does not change when it is encoded as we read it.
-func FuzzPath(f *testing.F) {
-	for _, s := range []string{"/", "/a%2Fb", "/%2e", "/a/../b", "/b%C3%BC;x"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, raw string) {
-		path, segments, err := Path(raw)
-		if err != nil {
-			return
-		}
-		if strings.Count(raw, "/") != len(segments) || strings.Count(path, "/") != len(segments) {
-			t.Fatalf("%q has %d segments as %q", raw, len(segments), path)
-		}
-		for _, s := range segments {
-			if s == "." || s == ".." || strings.ContainsAny(s, "\\\x00") {
-				t.Fatalf("%q has the segment %q", raw, s)
-			}
-		}
-	})
-}
