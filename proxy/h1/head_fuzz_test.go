@@ -16,6 +16,7 @@ import (
 type reading struct {
 	method, target, host, length, coding string
 	fields                               int
+	trailer                              bool // is announced
 }
 
 // lenient reads a head as servers do that forgive most: any end of line, space
@@ -43,6 +44,8 @@ func lenient(head string, last bool) (r reading) {
 		value = strings.Trim(value, " \t\v\f\x00")
 		r.fields++
 		switch strings.ToLower(strings.Trim(name, " \t\v\f\x00")) {
+		case "trailer":
+			r.trailer = true
 		case "host":
 			take(&r.host, value)
 		case "content-length":
@@ -97,7 +100,7 @@ func FuzzHead(f *testing.F) {
 		if first.host != "" {
 			n++
 		}
-		if len(r.Trailer) == 0 && n != first.fields {
+		if !first.trailer && n != first.fields { // net/http takes that field apart
 			t.Fatalf("%q has %d fields to net/http, and %d to others", in, n, first.fields)
 		}
 		want := int64(0)
