@@ -47,7 +47,7 @@ func startGate(ctx context.Context, g ground) (*contender, error) { return g.sal
 
 func startCredentialed(ctx context.Context, g ground) (*contender, error) {
 	if g.kind == "tunnel" {
-		return nil, errors.New("a tunnel gets no credential")
+		return nil, fmt.Errorf("%w: a tunnel gets no credential", errNotFor)
 	}
 	return g.sallyport(ctx, "--credential", "api=env:BENCH_TOKEN@https://"+g.at())
 }
@@ -124,6 +124,9 @@ func (g ground) foreign(ctx context.Context, port int, ca string, args ...string
 
 // startSquid starts one worker without a cache, which opens all but the tunnel.
 func startSquid(ctx context.Context, g ground) (*contender, error) {
+	if g.h2 {
+		return nil, fmt.Errorf("%w: squid opens HTTP/1 only", errNotFor)
+	}
 	port, err := free()
 	if err != nil {
 		return nil, err
@@ -187,7 +190,7 @@ allowed = {f"host{i}.example.com" for i in range(100)} | {"api.example.com", "tu
 def http_connect(flow):
     if flow.request.host not in allowed: flow.response = http.Response.make(403)
 def request(flow):
-    if flow.request.host not in allowed: flow.response = http.Response.make(403)
+    if flow.request.pretty_host not in allowed: flow.response = http.Response.make(403)
 def server_connect(data):
     data.server.address = ("127.0.0.1", data.server.address[1])
 `

@@ -70,7 +70,7 @@ func errand(c *http.Client, t task) ([]time.Duration, error) {
 	case "events":
 		return events(c, base+"/events?n=50")
 	case "messages":
-		return nil, messages(c, base+"/echo", messagesEach)
+		return nil, messages(c, base+"/bench.Echo/Talk", messagesEach)
 	}
 	return nil, ask(c, t.URL)
 }
@@ -158,6 +158,9 @@ func messages(c *http.Client, url string, n int) error {
 		return err
 	}
 	defer resp.Body.Close()
+	if s := resp.Header.Get("Grpc-Status"); s != "" || resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: grpc-status %q: %s", resp.Status, s, resp.Header.Get("Grpc-Message"))
+	}
 	m := binary.BigEndian.AppendUint32([]byte{0}, 100)
 	m = append(m, bytes.Repeat([]byte("m"), 100)...)
 	for range n {

@@ -119,16 +119,16 @@ func measure(ctx context.Context, o options) error {
 
 // A task is what a helper process is told.
 type task struct {
-	Role       string // origin, floor, load, forward, crowd
-	Scheme     string
-	H2         bool
-	URL        string
-	CA         string // PEM file
-	Conns      int
-	Requests   int
-	Upstream   string
-	Kind       string // of a crowd
-	Proxy      string // explicit, as HOST:PORT
+	Role     string // origin, floor, load, forward, crowd
+	Scheme   string
+	H2       bool
+	URL      string
+	CA       string // PEM file
+	Conns    int
+	Requests int
+	Upstream string
+	Kind     string // of a crowd
+	Proxy    string // explicit, as HOST:PORT
 }
 
 func (t task) arg() string {

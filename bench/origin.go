@@ -32,9 +32,9 @@ var kilobyte = []byte(strings.Repeat("x", 1024))
 
 // answer serves 1 KiB, or by path:
 //
-//	/large?n=N    N MiB
-//	/events?n=N   N events of 20 ms, each the time at which it was sent
-//	/echo         each gRPC message back
+//	/large?n=N         N MiB
+//	/events?n=N        N events of 20 ms, each the time at which it was sent
+//	/bench.Echo/Talk   each gRPC message back
 func answer(w http.ResponseWriter, r *http.Request) {
 	n, _ := strconv.Atoi(r.URL.Query().Get("n"))
 	rc := http.NewResponseController(w)
@@ -56,7 +56,7 @@ func answer(w http.ResponseWriter, r *http.Request) {
 			_, _ = fmt.Fprintf(w, "data: %d\n\n", time.Now().UnixNano())
 			_ = rc.Flush()
 		}
-	case "/echo":
+	case "/bench.Echo/Talk":
 		w.Header().Set("Content-Type", "application/grpc")
 		w.Header().Set("Trailer", "Grpc-Status")
 		_ = rc.Flush()
