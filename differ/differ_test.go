@@ -207,6 +207,8 @@ func TestWhatArrivesWasJudged(t *testing.T) {
 // missed says what had to become of a case and did not.
 func (k kase) missed(a answer, g *tally) string {
 	switch {
+	case k.want == refused && k.way != "h2" && len(a.Statuses) > 0 && !strings.Contains(a.Text, "Sallyport-"):
+		return "it was refused without a decision"
 	case k.want == refused && g.arrived > 0:
 		return fmt.Sprintf("%d arrived", g.arrived)
 	case k.want == broken && a.Entry == (entry{"apache", tlsPort}): // it ends a stream that was reset as if it were whole

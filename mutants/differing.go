@@ -9,6 +9,8 @@ var differing = []mutant{
 	{[]int{353}, "proxy/canon/header.go", "\"User-Agent\", ", "", "proxy/canon", "TestHeaders"},
 	{[]int{354}, "proxy/canon/header.go", "k == \"Content-Length\" && !digits(vs[0])", "k == \"Content-Length\" && vs[0] == \"\"", "proxy/canon", "TestHeaders"},
 	{[]int{354}, "proxy/front.go", "len(cl) == 1 && cl[0] != strconv.FormatInt(r.ContentLength, 10) {", "len(cl) == 1 && cl[0] == strconv.Itoa(-1) {", "proxy", "TestHTTP2Contradictions"},
+	{[]int{356}, "proxy/h1/head.go", "if c == '%' && !query && !escape(t[i:]) {", "if false && !escape(t[i:]) {", h1Pkg, "TestRequests"},
+	{[]int{356}, "proxy/h1/head.go", "if c == '%' && !query && !escape(t[i:]) {", "if false && !escape(t[i:]) {", "differ", "TestWhatArrivesWasJudged"},
 	{[]int{355}, "proxy/forward.go", "out.URL = upstreamURL(x.fscheme, x.final, x.prefix+x.facts.PathRaw, x.r.URL)", "out.URL = upstreamURL(x.fscheme, x.final, x.prefix+x.facts.Path, x.r.URL)", "differ", "TestWhatArrivesWasJudged"},
 	{[]int{355}, "proxy/canon/header.go", "if slices.Contains(shielded, name) {", "if slices.Contains(shielded, name) && name != \"Cookie\" {", "differ", "TestWhatArrivesWasJudged"},
 }

@@ -4,6 +4,6 @@ set -eu
 for pkg in $(go list ./...); do
 	for f in $(go test -list '^Fuzz' "$pkg" 2>/dev/null | grep '^Fuzz' || true); do
 		echo "$pkg $f"
-		go test -run '^$' -fuzz "^$f\$" -fuzztime "$1" "$pkg"
+		go test -run '^$' -fuzz "^$f\$" -fuzztime "$1" -fuzzminimizetime 10x "$pkg"
 	done
 done

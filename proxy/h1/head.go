@@ -117,13 +117,22 @@ func requestLine(line []byte, l Limits) (method, target string, minor int, err *
 		return "", "", 0, e
 	}
 	query := false
-	for _, c := range t {
+	for i, c := range t {
 		query = query || c == '?'
+		if c == '%' && !query && !escape(t[i:]) { // net/http would answer this by itself, unrecorded
+			return "", "", 0, bad("target_invalid", "the request target has a percent sign that encodes nothing")
+		}
 		if c <= ' ' || c >= 0x7f || c == '#' || c == '\\' && !query {
 			return "", "", 0, bad("target_invalid", "the request target has a character that must be encoded")
 		}
 	}
 	return string(m), string(t), minor, nil
+}
+
+// escape reports whether bytes begin with a percent sign and two hexadecimal digits.
+func escape(b []byte) bool {
+	hex := func(c byte) bool { return digit(c) || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F' }
+	return len(b) > 2 && hex(b[1]) && hex(b[2])
 }
 
 func digit(c byte) bool { return c >= '0' && c <= '9' }
