@@ -106,8 +106,11 @@ func TestGRPCPaths(t *testing.T) {
 	} {
 		cases[name] = c
 		for _, v := range []string{"1.1", "2"} {
-			fmt.Fprintf(&script, "echo '== %s %s'; curl -sS -i --http%s --path-as-is -g -X %s -H 'Content-Type: %s' -d x -w ' %%{http_code} ' '%s'\n", name, v, v, c.method, c.contentType, p.https("api.example.com", c.path))
+			fmt.Fprintf(&script, "echo '== %s %s'; curl -sS -i --http%s --path-as-is -g -X %s -H 'Content-Type: %s' --data-binary @m -w ' %%{http_code} ' '%s'\n", name, v, v, c.method, c.contentType, p.https("api.example.com", c.path))
 		}
+	}
+	if err := os.WriteFile(filepath.Join(p.dir, "m"), make([]byte, 5), 0o644); err != nil { // an empty message
+		t.Fatal(err)
 	}
 	out := p.sh([]string{"--policy", pol}, script.String())
 	arrived := 0
