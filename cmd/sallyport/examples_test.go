@@ -26,7 +26,7 @@ func block(t *testing.T, page, language string, n int) string {
 // The policy of the README and the test of the guide belong together, and pass.
 func TestExamplePolicy(t *testing.T) {
 	dir := t.TempDir()
-	for name, text := range map[string]string{"policy.rego": block(t, "../../README.md", "rego", 0), "policy_test.rego": block(t, "../../policies/README.md", "rego", 0)} {
+	for name, text := range map[string]string{"policy.rego": block(t, "../../README.md", "rego", 0), "policy_test.rego": block(t, "../../policies/README.md", "rego", 1)} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"sallyport/origin/calls"
+	"sync"
 	"time"
 )
 
@@ -65,13 +66,14 @@ except websockets.InvalidStatusCode as e: print(e)
 `
 
 // page is loaded when a WebSocket and events have come.
-const page = `<!doctype html><p id=out></p><img src=/late hidden><script>
-const got = {}
+const page = `<!doctype html><p id=out></p><script>
+const got = {}, key = Math.random()
+document.write('<img src="/late?' + key + '" hidden>')
 function tell(what, text) {
   got[what] = text
   if (!got.WebSocket || !got.events) return
   out.textContent = 'page ' + performance.getEntriesByType('navigation')[0].nextHopProtocol + ', WebSocket ' + got.WebSocket + ', events ' + got.events
-  fetch('/done')
+  fetch('/done?' + key)
 }
 const ws = new WebSocket('wss://' + location.host + '/ws'), events = new EventSource('/stream')
 let all = ''
@@ -82,17 +84,21 @@ events.onmessage = e => { if ((all += e.data).length == 3) { events.close(); tel
 
 // tableOrigin answers all clients of the table.
 func tableOrigin(grpc http.Handler) http.Handler {
-	done := make(chan struct{}, 100)
+	var pages sync.Map // by their keys
+	loaded := func(r *http.Request) chan struct{} {
+		c, _ := pages.LoadOrStore(r.URL.RawQuery, make(chan struct{}))
+		return c.(chan struct{})
+	}
 	mux := http.NewServeMux()
 	mux.Handle("/ws", wsEcho)
 	mux.HandleFunc("/page", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = io.WriteString(w, page)
 	})
-	mux.HandleFunc("/done", func(http.ResponseWriter, *http.Request) { done <- struct{}{} })
+	mux.HandleFunc("/done", func(_ http.ResponseWriter, r *http.Request) { close(loaded(r)) })
 	mux.HandleFunc("/late", func(_ http.ResponseWriter, r *http.Request) {
 		select {
-		case <-done:
+		case <-loaded(r):
 		case <-r.Context().Done():
 		case <-time.After(20 * time.Second):
 		}
