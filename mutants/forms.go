@@ -3,6 +3,9 @@ package main
 // Guards of the forms that HTTP takes.
 var forms = []mutant{
 	{[]int{92}, "proxy/canon/grpc.go", "case !ok || rawPath[0] != '/' || !plainName(service) || !plainName(method):", "case !ok:", e2e, "TestGRPCPaths"},
+	{[]int{90}, "proxy/carry.go", "g.srv.in.push(f.strict(conn))", "f.mismatch = refuse(403, \"internal\", \"not decided\")\n\t\tg.srv.in.push(f.strict(conn))", e2e, "TestEveryFormIsDecidedAlike"},
+	{[]int{96}, "proxy/barred.go", "case asksNames(x.r.Header, x.facts):", "case false:", e2e, "TestDNSOverHTTPSIsRefused"},
+	{[]int{96}, "proxy/forward.go", "if !x.within() && dnsType(", "if false && dnsType(", e2e, "TestDNSOverHTTPSIsRefused"},
 	{[]int{65}, "proxy/respond.go", "case x.r.ProtoMajor == 2 && x.flow.clear:", "case false:", e2e, "TestH2CIsDecided"},
 	{[]int{92}, "proxy/canon/grpc.go", "case query:", "case false:", e2e, "TestGRPCPaths"},
 	{[]int{290}, "proxy/midway.go", "out.Set(f[0], f[1])", "_ = f", e2e, "TestGRPCIsEndedByAChange"},

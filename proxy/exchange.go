@@ -218,6 +218,9 @@ func (x *exchange) ask() error {
 		}
 	}
 	would, ref := x.verdict(x.ward, x.decision)
+	if ref == nil && x.decision.Respond == nil {
+		ref = x.barred()
+	}
 	if ref != nil {
 		return ref
 	}

@@ -167,7 +167,12 @@ func (x *exchange) roundTrip(req *http.Request) *http.Response {
 		resp.Body = x.w.from
 	}
 	canon.StripResponse(resp.Header)
-	resp.Header.Del("Alt-Svc") // it would lead to QUIC, which does not leave (hostile 94)
+	// It would lead to QUIC, which does not leave (hostile 94).
+	resp.Header.Del("Alt-Svc")
+	if !x.within() && dnsType(resp.Header.Get("Content-Type")) { // it was asked without saying so
+		_ = resp.Body.Close()
+		return x.answer(overHTTPS())
+	}
 	if x.grant != nil {
 		if err := x.scrub(resp); err != nil {
 			_ = resp.Body.Close()

@@ -219,6 +219,9 @@ func (c *Conn) step() (more bool, err *Error) {
 }
 
 func (c *Conn) stepHead(b []byte) (bool, *Error) {
+	if len(b) > 0 && b[0] != '\r' && b[0] != '\n' && !token(b[:1]) { // there is no line to wait for
+		return false, bad("line_invalid", "this does not begin as a request of HTTP/1 does")
+	}
 	end := bytes.Index(b, []byte("\r\n\r\n"))
 	if end < 0 {
 		if i := bytes.IndexByte(b, '\n'); i == 0 || i > 0 && b[i-1] != '\r' || bytes.Contains(b, []byte("\n\n")) {
