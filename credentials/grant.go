@@ -115,8 +115,10 @@ func (g *Grant) PrepareRequest(h http.Header) {
 		h.Del(k)
 	}
 	h.Set("Accept-Encoding", "identity")
-	if g.grpc {
-		h.Set("Grpc-Accept-Encoding", "identity")
+	for _, k := range messageCodings {
+		if len(h[k.accepts]) > 0 || g.grpc && k.accepts == "Grpc-Accept-Encoding" {
+			h[k.accepts] = []string{"identity"}
+		}
 	}
 }
 

@@ -19,6 +19,26 @@ var (
 	errTooLarge = errors.New("a compressed gRPC message is too large to be searched")
 )
 
+// messageCodings are the fields that say how the messages within a body are
+// compressed, and how they may be.
+var messageCodings = []struct{ is, accepts string }{
+	{"Grpc-Encoding", "Grpc-Accept-Encoding"},
+	{"Connect-Content-Encoding", "Connect-Accept-Encoding"},
+}
+
+// hiddenCoding is how an answer's messages are compressed, for one that is searched
+// without looking into them; "" when they are not.
+func hiddenCoding(h http.Header) string {
+	for _, k := range messageCodings {
+		for _, v := range h[k.is] {
+			if v = strings.TrimSpace(v); v != "" && !strings.EqualFold(v, "identity") {
+				return v
+			}
+		}
+	}
+	return ""
+}
+
 // messages search a gRPC body, which is made of messages with their lengths before
 // them. What is found is masked, so that these lengths, and those within a message,
 // stay true; a message that has come is never held; and one that is compressed

@@ -85,6 +85,8 @@ func (g *Grant) ScrubBody(body io.ReadCloser, h http.Header) (io.ReadCloser, *Co
 			return nil, nil, err
 		}
 		s.messages = m
+	} else if c := hiddenCoding(h); c != "" {
+		return nil, nil, fmt.Errorf("the answer has messages within that are coded as %q", c)
 	}
 	return s, count, nil
 }

@@ -21,12 +21,14 @@ const grpcHead = 5
 type called struct {
 	io.Reader
 	x        *exchange
+	kind     canon.GRPC
 	toOrigin bool
 
 	messages atomic.Int64
 	head     [grpcHead]byte
 	held     int   // of head: what came of one that is not whole
 	left     int64 // of a message, bytes to come
+	trailed  bool  // the trailer of gRPC-web has begun
 	err      error // after what was granted was read
 }
 
@@ -65,23 +67,32 @@ func (c *called) through(b []byte) int {
 			return i
 		}
 		flags, size := b[i], int64(binary.BigEndian.Uint32(b[i+1:]))
-		if flags&0x80 == 0 { // otherwise it is the trailer of gRPC-web
-			c.messages.Add(1)
-			if c.err = c.judge(flags, size); c.err != nil {
-				return i
-			}
+		if c.err = c.judge(flags, size); c.err != nil {
+			return i
 		}
 		i, c.left = i+grpcHead, size
 	}
 	return len(b)
 }
 
+// maxWebTrailer bounds a trailer of gRPC-web, which nobody judges, as fields are.
+const maxWebTrailer = maxHead
+
+// judge asks about a message by what stands before it. What is no message, where
+// messages are judged, is the trailer that ends an answer of gRPC-web, or refused:
+// it would be a way around (hostile 360).
 func (c *called) judge(flags byte, size int64) error {
-	w := c.x.gate.ward.Load()
-	if !w.policy.Has(policy.Message) {
-		return nil
+	trailer, behind := flags&0x80 != 0, c.trailed
+	if c.trailed = behind || trailer; !trailer {
+		c.messages.Add(1)
 	}
-	if flags > 1 {
+	w := c.x.gate.ward.Load()
+	switch {
+	case !w.policy.Has(policy.Message):
+		return nil
+	case trailer && !behind && !c.toOrigin && c.kind == canon.GRPCWeb && size <= maxWebTrailer:
+		return nil
+	case flags > 1 || behind:
 		return refuse(http.StatusForbidden, policy.CodeUncertain, "a gRPC message has a form that is not known").because(fmt.Errorf("flags %#x", flags))
 	}
 	m := &policy.MessageFacts{Direction: direction(c.toOrigin), Kind: "grpc", Size: size, BodyState: policy.BodyUnparsed}
@@ -104,7 +115,7 @@ func (x *exchange) calls(r io.Reader, contentType string, toOrigin bool) (io.Rea
 		}
 		return r, nil
 	}
-	c := &called{Reader: r, x: x, toOrigin: toOrigin}
+	c := &called{Reader: r, x: x, kind: kind, toOrigin: toOrigin}
 	if toOrigin {
 		x.asks = c
 	} else {

@@ -95,7 +95,7 @@ func (g *Gate) ChangeDoor(d *Door, a Asks) {
 	defer g.mu.Unlock()
 	for f := range g.flows {
 		if s := f.route.shown; s != nil && s.door == d && !s.still() {
-			_ = f.raw.Close()
+			sever(f.raw)
 		}
 	}
 }

@@ -87,7 +87,22 @@ func (f *flow) end() {
 // reset ends a connection so that the client sees it was refused, not finished.
 func (f *flow) reset() {
 	unsettled(f.raw)
+	sever(f.raw)
 	f.end()
+}
+
+// sever closes the socket below a connection. Closing TLS itself would say goodbye
+// first: a cut would look like an end, and whoever takes nothing would be waited for
+// (hostile 362).
+func sever(c net.Conn) {
+	for {
+		above, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			_ = c.Close()
+			return
+		}
+		c = above.NetConn()
+	}
 }
 
 func (f *flow) event(n audit.Name) *audit.Event {

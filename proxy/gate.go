@@ -195,7 +195,7 @@ func (g *Gate) closeListeners() {
 	}
 	for f := range g.flows { // nobody waits for those that asked for nothing
 		if f.mute.Load() {
-			_ = f.raw.Close()
+			sever(f.raw)
 		}
 	}
 }
@@ -208,7 +208,7 @@ func (g *Gate) close() {
 	g.cancel()
 	g.mu.Lock()
 	for f := range g.flows {
-		_ = f.raw.Close()
+		sever(f.raw)
 	}
 	g.mu.Unlock()
 	g.wg.Wait()

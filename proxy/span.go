@@ -44,8 +44,8 @@ func (s *span) carry(raw, client, up net.Conn, report func()) error {
 	way := func(l *lane, dst, src net.Conn, head []byte) error {
 		err := s.relay(l, dst, src, head)
 		if err != nil { // it was cut, which no end is to hide; the other direction has nothing to wait for
-			_ = up.Close()
-			_ = raw.Close()
+			sever(up)
+			sever(raw)
 		}
 		return err
 	}

@@ -81,7 +81,7 @@ func (f *flow) opaque(w *ward, q *policy.Question, d *policy.Decision, client ne
 	open.Of, open.Request, open.Server = of, ev.Request, done.Server
 	_ = g.srv.cfg.Audit.Append(open)
 
-	stop := context.AfterFunc(ctx, func() { _ = up.Close(); _ = f.raw.Close() })
+	stop := context.AfterFunc(ctx, func() { sever(up); sever(f.raw) })
 	defer stop()
 	settle := unsettled(f.raw, up)
 	patient(g.bounds(d.Limits).idle, f.raw, up)

@@ -191,17 +191,8 @@ func (r *rig) comes(way string) (c net.Conn) {
 		go func() { _ = r.gate.ServeExplicit(l) }()
 		c, err = net.Dial("unix", path)
 	case "tls":
-		issuer, ierr := leaf.New(leaf.Options{CommonName: "test"})
-		host, herr := dest.ParseHost("proxy.example")
-		if ierr != nil || herr != nil {
-			r.t.Fatal(ierr, herr)
-		}
-		cert, cerr := issuer.LeafWithin(r.t.Context(), host, leaf.NewBudget())
-		if cerr != nil {
-			r.t.Fatal(cerr)
-		}
-		_, _, addr := r.door("door", proxy.Asks{Tokens: tokens(doorToken), TLS: &tls.Config{Certificates: []tls.Certificate{*cert}}})
-		c, err = tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true})
+		c, _ := r.comesTLS()
+		return c
 	}
 	if err != nil {
 		r.t.Fatal(err)
@@ -209,6 +200,28 @@ func (r *rig) comes(way string) (c net.Conn) {
 	r.t.Cleanup(func() { _ = c.Close() })
 	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 	return c
+}
+
+// comesTLS opens TLS to a door that asks for a token, of a sandbox of its own.
+func (r *rig) comesTLS() (net.Conn, *proxy.Gate) {
+	r.t.Helper()
+	issuer, ierr := leaf.New(leaf.Options{CommonName: "test"})
+	host, herr := dest.ParseHost("proxy.example")
+	if ierr != nil || herr != nil {
+		r.t.Fatal(ierr, herr)
+	}
+	cert, err := issuer.LeafWithin(r.t.Context(), host, leaf.NewBudget())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	g, _, addr := r.door("door", proxy.Asks{Tokens: tokens(doorToken), TLS: &tls.Config{Certificates: []tls.Certificate{*cert}}})
+	c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { _ = c.Close() })
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	return c, g
 }
 
 // A tunnel ends when nothing passes, when it lasted long enough, and when as much
