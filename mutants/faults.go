@@ -7,7 +7,7 @@ var faults = []mutant{
 	{[]int{147}, "proxy/exchange.go", "p := recover()\n", "var p any\n", "proxy", "TestPanic"},
 	{[]int{148}, "cmd/sidecar/memory.go", "(limit == 0 || n < limit)", "limit == 0", sidecarPkg, "TestMemoryOf"},
 	{[]int{148}, "cmd/sidecar/serve.go", "memory := limitMemory()", "memory := int64(0)", e2e, "TestOutOfMemory"},
-	{[]int{239}, "proxy/inspect.go", "if mine > most/inspectShare || all > most {", "if mine < 0 || all > most {", "proxy", "TestInspectedBodiesAreBounded"},
+	{[]int{239}, "proxy/inspect.go", "if ref := x.gate.hold(size * inspectCost); ref != nil {", "if ref := x.gate.hold(size * inspectCost); false {", "proxy", "TestInspectedBodiesAreBounded"},
 	{[]int{239}, "proxy/exchange.go", "\tx.inspectedAll()\n", "", "proxy", "TestInspectedBodiesAreBounded"},
 	{[]int{149}, "proxy/tunnel.go", "\tlinger(0)\n", "", e2e, "TestCutsLookCut"},
 	{[]int{150}, "cmd/sidecar/clock.go", "if step := is.Sub(was); step.Abs() >= clockJump {", "if step := is.Sub(was); step >= clockJump {", sidecarPkg, "TestClockJumps"},

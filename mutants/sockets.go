@@ -27,7 +27,7 @@ var sockets = []mutant{
 	{[]int{303}, "proxy/called.go", "if c.err = c.judge(flags, size); c.err != nil {\n\t\t\treturn i", "if c.err = c.judge(flags, size); c.err != nil {\n\t\t\treturn len(b)", e2e, "TestCallsAreJudged"},
 	{[]int{303}, "proxy/called.go", "i, c.left = i+grpcHead, size", "i, c.left = i+grpcHead, size+1", "proxy", "TestCalledProperty"},
 	{[]int{304}, "proxy/exchange.go", "if _, ref := x.verdict(w, d); ref != nil {", "if _, ref := w.verdict(d); ref != nil {", "proxy", "TestChangesReachSockets"},
-	{[]int{304}, "proxy/exchange.go", "r.span.bound(x.gate.bounds(d.Limits))", "_ = r", "proxy", "TestChangesReachSockets"},
-	{[]int{305}, "proxy/judge.go", "if mine > most/inspectShare || all > most {", "if mine > most<<20 || all > most<<20 {", "proxy", "TestHeldMessagesAreBounded"},
+	{[]int{304}, "proxy/exchange.go", "r.span.bound(x.gate.bounds(x.limited(d.Limits)))", "_ = r", "proxy", "TestChangesReachSockets"},
+	{[]int{305}, "proxy/judge.go", "if mine*(inspectShare-1) > most-all {", "if mine*(inspectShare-1) > most<<20-all {", "proxy", "TestHeldMessagesAreBounded"},
 	{[]int{67}, "policy/layers.go", "out.WebSocket && d.WebSocket", "out.WebSocket || d.WebSocket", "policy", "TestLayers"},
 }

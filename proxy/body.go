@@ -27,14 +27,17 @@ type requestBody struct {
 	clock *clock // nil while it is inspected
 }
 
-var errRequestTooLarge = refuse(http.StatusRequestEntityTooLarge, "request_too_large", "the body is larger than policy allows")
+// tooLarge is a refusal of its own each time: what becomes of one is written on it.
+func tooLarge() *Refusal {
+	return refuse(http.StatusRequestEntityTooLarge, "request_too_large", "the body is larger than policy allows")
+}
 
 func (b *requestBody) Read(p []byte) (int, error) {
 	b.clock.fetching()
 	n, err := b.Reader.Read(p)
 	b.clock.fetched()
 	if total := b.n.Add(int64(n)); b.limit > 0 && total > b.limit {
-		err = errRequestTooLarge
+		err = tooLarge()
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		b.err.Store(&err)

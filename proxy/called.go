@@ -29,6 +29,7 @@ type called struct {
 	held     int   // of head: what came of one that is not whole
 	left     int64 // of a message, bytes to come
 	trailed  bool  // the trailer of gRPC-web has begun
+	free     bool  // the message began when nobody judged it
 	err      error // after what was granted was read
 }
 
@@ -58,6 +59,10 @@ func (c *called) Read(p []byte) (int, error) {
 func (c *called) through(b []byte) int {
 	for i := 0; i < len(b); {
 		if c.left > 0 {
+			if c.free && c.x.gate.judged() {
+				c.err = unjudged()
+				return i
+			}
 			n := min(c.left, int64(len(b)-i))
 			i, c.left = i+int(n), c.left-n
 			continue
@@ -87,8 +92,9 @@ func (c *called) judge(flags byte, size int64) error {
 		c.messages.Add(1)
 	}
 	w := c.x.gate.ward.Load()
+	c.free = !w.policy.Has(policy.Message)
 	switch {
-	case !w.policy.Has(policy.Message):
+	case c.free:
 		return nil
 	case trailer && !behind && !c.toOrigin && c.kind == canon.GRPCWeb && size <= maxWebTrailer:
 		return nil
@@ -111,9 +117,9 @@ func (x *exchange) calls(r io.Reader, contentType string, toOrigin bool) (io.Rea
 	}
 	if kind == canon.GRPCWebText {
 		if x.gate.judged() {
-			return nil, refuse(http.StatusForbidden, policy.CodeUncertain, "messages in base64 cannot be judged")
+			return nil, inBase64()
 		}
-		return r, nil
+		return &veiled{r, x}, nil
 	}
 	c := &called{Reader: r, x: x, kind: kind, toOrigin: toOrigin}
 	if toOrigin {
@@ -122,6 +128,26 @@ func (x *exchange) calls(r io.Reader, contentType string, toOrigin bool) (io.Rea
 		x.answers = c
 	}
 	return c, nil
+}
+
+func inBase64() *Refusal {
+	return refuse(http.StatusForbidden, policy.CodeUncertain, "messages in base64 cannot be judged")
+}
+
+// A veiled body is of messages that nobody can judge. It ends when they are to be
+// judged (hostile 368).
+type veiled struct {
+	io.Reader
+	x *exchange
+}
+
+// Read reads while nobody judges.
+func (v *veiled) Read(p []byte) (int, error) {
+	n, err := v.Reader.Read(p)
+	if v.x.gate.judged() {
+		return 0, inBase64()
+	}
+	return n, err
 }
 
 // called is what a record says of a call's messages; nil of what is none.

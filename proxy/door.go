@@ -195,7 +195,10 @@ func (s *shown) let(token *[sha256.Size]byte, from netip.Addr) *Refusal {
 		}
 		refund()
 	}
-	s.known.Store(true)
+	if !s.known.Swap(true) && !s.still() { // it asks for more than when this connection came (hostile 367)
+		s.known.Store(false)
+		return refuse(http.StatusForbidden, "proxy_auth_wrong", "what was shown is not what is asked for now")
+	}
 	s.left()
 	return nil
 }

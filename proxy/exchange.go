@@ -57,6 +57,7 @@ type exchange struct {
 	nonce    string
 	created  int64
 	whole    []byte // of the body, when policy read all of it
+	most     int64  // bytes of the answer, by phase response; 0 is no limit
 	grant    *credentials.Grant
 	stripped []string
 	dial     *dial
@@ -255,7 +256,7 @@ func (x *exchange) again(w *ward) *Refusal {
 	}
 	ref := x.dial.again(x.gate.ctx, w, &q)
 	if r := x.relay.Load(); ref == nil && r != nil {
-		r.span.bound(x.gate.bounds(d.Limits))
+		r.span.bound(x.gate.bounds(x.limited(d.Limits)))
 	}
 	return ref
 }

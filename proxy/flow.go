@@ -67,7 +67,7 @@ func (g *Gate) newFlow(c net.Conn, r route) *flow {
 	defer g.mu.Unlock()
 	g.flows[f] = struct{}{}
 	if g.closed {
-		_ = c.Close()
+		sever(c)
 	}
 	return f
 }

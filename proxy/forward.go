@@ -130,7 +130,7 @@ func upstreamURL(scheme string, to dest.Addr, path string, in *url.URL) *url.URL
 // never fails: what goes wrong becomes an answer.
 func (x *exchange) roundTrip(req *http.Request) *http.Response {
 	if l := x.decision.Limits.RequestBytes; l > 0 && req.ContentLength > l {
-		return x.answer(errRequestTooLarge)
+		return x.answer(tooLarge())
 	}
 	resp, err := x.ward.pools.of(x).RoundTrip(req)
 	x.clock.headed()
@@ -184,10 +184,12 @@ func (x *exchange) roundTrip(req *http.Request) *http.Response {
 		return x.answer(refusalOf(err))
 	}
 	x.result.ContentType = resp.Header.Get("Content-Type")
-	body, err := x.calls(resp.Body, x.result.ContentType, false)
-	if err != nil {
-		_ = resp.Body.Close()
-		return x.answer(refusalOf(err))
+	body := io.Reader(resp.Body)
+	if !switching { // what follows a switch is no call, whatever the answer says that it is
+		if body, err = x.calls(resp.Body, x.result.ContentType, false); err != nil {
+			_ = resp.Body.Close()
+			return x.answer(refusalOf(err))
+		}
 	}
 	resp.Body = &responseBody{Reader: body, Closer: resp.Body, x: x, resp: resp, limit: x.decision.Limits.ResponseBytes}
 	resp.Trailer = announced(resp.Trailer)
@@ -250,9 +252,8 @@ func (x *exchange) judgeResponse(resp *http.Response) error {
 	for _, h := range d.Set {
 		resp.Header.Set(h.Name, x.srv.cfg.Credentials.RedactString(h.Value))
 	}
-	if l := d.Limits.ResponseBytes; l > 0 && (x.decision.Limits.ResponseBytes == 0 || l < x.decision.Limits.ResponseBytes) {
-		x.decision.Limits.ResponseBytes = l
-	}
+	x.most = d.Limits.ResponseBytes
+	x.decision.Limits = x.limited(x.decision.Limits)
 	return nil
 }
 

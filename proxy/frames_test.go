@@ -8,7 +8,9 @@ import (
 	"io"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/iotest"
 
 	"sallyport/policy"
 	"sallyport/proxy/canon"
@@ -60,6 +62,38 @@ func TestTrailersAreNoMessages(t *testing.T) {
 		var ref *Refusal
 		if got.Len() != c.passes || (err == nil) != (c.passes == len(c.body)) || err != nil && (!errors.As(err, &ref) || ref.Code != policy.CodeUncertain) {
 			t.Errorf("%s: %d of %d bytes, %v", name, got.Len(), len(c.body), err)
+		}
+	}
+}
+
+// begins judges messages when it is told to.
+type begins struct {
+	judging
+	now *atomic.Bool
+}
+
+func (b begins) Has(ph policy.Phase) bool { return b.now.Load() && b.judging.Has(ph) }
+
+// hostile 368: what has begun to pass when messages come to be judged does not go on
+// unjudged: the rest of a message, or a body of messages that nobody can judge.
+func TestCallsThatBeganUnjudged(t *testing.T) {
+	for contentType, goesOn := range map[string]bool{"application/grpc": false, "application/grpc-web-text": false, "application/json": true} {
+		now := &atomic.Bool{}
+		g := &Gate{}
+		g.ward.Store(&ward{policy: begins{now: now}})
+		x := &exchange{gate: g, ward: g.ward.Load(), flow: &flow{gate: g}, facts: &policy.RequestFacts{}}
+		r, err := x.calls(iotest.OneByteReader(strings.NewReader(message(0, "abc"))), contentType, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(r, make([]byte, 6)); err != nil {
+			t.Fatal(contentType, err)
+		}
+		now.Store(true)
+		rest, err := io.ReadAll(r)
+		var ref *Refusal
+		if refused := errors.As(err, &ref) && ref.Code == policy.CodeUncertain; refused == goesOn || goesOn != (len(rest) == 2) {
+			t.Errorf("%s: %q %v", contentType, rest, err)
 		}
 	}
 }

@@ -70,7 +70,7 @@ func (h *half) pass(p ws.Piece) error {
 	h.lane.n.Add(int64(len(p.Payload)))
 	if most := h.lane.most.Load(); most > 0 && h.lane.n.Load() > most {
 		if h.toOrigin {
-			return errRequestTooLarge
+			return tooLarge()
 		}
 		return refuse(http.StatusBadGateway, "response_too_large", "the answer is larger than policy allows")
 	}

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"net/http"
+
 	"sallyport/audit"
 	"sallyport/policy"
 	"sallyport/proxy/ws"
@@ -15,6 +17,7 @@ type judge struct {
 	pass     func(ws.Piece) error
 
 	ward    *ward // by whose policy the message is judged; nil when nobody judges it
+	free    bool  // the message began when nobody judged it
 	whole   bool  // policy can read what is in it, or only the end says how long it is
 	op      ws.Opcode
 	length  int64 // as far as it is known at the beginning; -1 otherwise
@@ -35,12 +38,20 @@ func (e *deniedMessage) Unwrap() error { return e.ref }
 // judged reports whether anybody judges messages now.
 func (g *Gate) judged() bool { return g.ward.Load().policy.Has(policy.Message) }
 
+// unjudged is a refusal of what began to pass before anybody judged it.
+func unjudged() *Refusal {
+	return refuse(http.StatusForbidden, policy.CodeUncertain, "a message began before it could be judged")
+}
+
 // take passes a piece on, at once or with those that were held back before it.
 func (j *judge) take(p ws.Piece) error {
 	if p.First {
 		j.begin(p)
 	}
 	if j.ward == nil {
+		if j.free && j.x.gate.judged() { // a change reaches what has begun (hostile 368)
+			return unjudged()
+		}
 		return j.pass(p)
 	}
 	if j.whole {
@@ -65,7 +76,7 @@ func (j *judge) take(p ws.Piece) error {
 func (j *judge) begin(p ws.Piece) {
 	j.forget()
 	j.ward, j.op, j.length = j.x.gate.ward.Load(), p.Op, -1
-	if !j.ward.policy.Has(policy.Message) {
+	if j.free = !j.ward.policy.Has(policy.Message); j.free {
 		j.ward = nil
 		return
 	}
@@ -147,7 +158,7 @@ func (x *exchange) judgeMessage(w *ward, m *policy.MessageFacts) error {
 func (g *Gate) hold(size int64) *Refusal {
 	most := g.srv.cfg.MaxInspected
 	mine, all := g.inspected.Add(size), g.srv.inspected.Add(size)
-	if mine > most/inspectShare || all > most {
+	if mine*(inspectShare-1) > most-all {
 		g.release(size)
 		return refuse(503, "too_much_to_inspect", "more is being looked at than there is memory for")
 	}

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"sallyport/policy"
 	"sallyport/sandbox"
 )
 
@@ -35,6 +36,14 @@ func (g *Gate) admit() (done func(), ref *Refusal) {
 		return nil, refuse(http.StatusTooManyRequests, "too_many_requests", "this sandbox has too many requests under way")
 	}
 	return func() { g.active.Add(-1) }, nil
+}
+
+// limited is what a decision bounds, with what phase response said of this answer.
+func (x *exchange) limited(l policy.Limits) policy.Limits {
+	if x.most > 0 && (l.ResponseBytes == 0 || x.most < l.ResponseBytes) {
+		l.ResponseBytes = x.most
+	}
+	return l
 }
 
 // A pace lets so many pass in a second, and as many at once. The zero pace has
