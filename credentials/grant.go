@@ -16,6 +16,7 @@ type Grant struct {
 	items  []item
 	find   *patterns
 	grpc   bool            // the request is one of gRPC
+	room   Room            // for what is held of its answer; nil does not bound it
 	client map[string]bool // places at which the client had a value of its own
 }
 

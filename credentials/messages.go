@@ -39,6 +39,17 @@ func hiddenCoding(h http.Header) string {
 	return ""
 }
 
+// A Room bounds what many answers hold in memory at once: messages that are
+// compressed are searched when they are whole. Hold says why there is no more.
+type Room interface {
+	Hold(bytes int64) error
+	Release(bytes int64)
+}
+
+// Within has what is held of the answer charged to a room. What is not released by
+// the time its body is closed is the caller's to release.
+func (g *Grant) Within(r Room) { g.room = r }
+
 // messages search a gRPC body, which is made of messages with their lengths before
 // them. What is found is masked, so that these lengths, and those within a message,
 // stay true; a message that has come is never held; and one that is compressed
@@ -50,9 +61,11 @@ type messages struct {
 	left   int    // of the message, bytes to come
 	coded  []byte // what came of it, if it is compressed
 	inside bool
+	room   Room
+	held   int64 // bytes that the room is charged
 }
 
-func newMessages(a *patterns, h http.Header) (*messages, error) {
+func newMessages(a *patterns, room Room, h http.Header) (*messages, error) {
 	coding := strings.ToLower(h.Get("Grpc-Encoding"))
 	if coding != "" && coding != "identity" {
 		if _, closer, err := decoder(coding, http.NoBody); err != nil {
@@ -61,11 +74,27 @@ func newMessages(a *patterns, h http.Header) (*messages, error) {
 			closer()
 		}
 	}
-	return &messages{scan: scan{a: a, even: true, same: true}, coding: coding}, nil
+	return &messages{scan: scan{a: a, even: true, same: true}, coding: coding, room: room}, nil
 }
 
-// feed returns what can go on of what came.
+// hold charges for so many bytes more.
+func (m *messages) hold(n int) error {
+	if m.room == nil || n == 0 {
+		return nil
+	}
+	err := m.room.Hold(int64(n))
+	if err == nil {
+		m.held += int64(n)
+	}
+	return err
+}
+
+// feed returns what can go on of what came. What it returned before has gone on.
 func (m *messages) feed(dst, p []byte) ([]byte, error) {
+	if gone := m.held - int64(len(m.coded)); m.room != nil && gone > 0 {
+		m.room.Release(gone)
+		m.held -= gone
+	}
 	for {
 		if !m.inside {
 			n := min(5-len(m.head), len(p))
@@ -88,6 +117,8 @@ func (m *messages) feed(dst, p []byte) ([]byte, error) {
 		n := min(m.left, len(p))
 		if m.left -= n; m.head[0]&1 == 0 {
 			dst = m.scan.feed(dst, p[:n])
+		} else if err := m.hold(n); err != nil {
+			return dst, err
 		} else {
 			m.coded = append(m.coded, p[:n]...)
 		}
@@ -131,12 +162,20 @@ func (m *messages) decoded() ([]byte, error) {
 	if closer != nil {
 		defer closer()
 	}
-	b, err := io.ReadAll(io.LimitReader(r, maxCoded+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case len(b) > maxCoded:
-		return nil, errTooLarge
+	var b []byte
+	for piece := make([]byte, 32<<10); ; {
+		n, err := r.Read(piece)
+		if err := m.hold(n); err != nil {
+			return nil, err
+		}
+		if b = append(b, piece[:n]...); len(b) > maxCoded {
+			return nil, errTooLarge
+		}
+		if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return b, nil
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	return b, nil
 }

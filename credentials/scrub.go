@@ -80,7 +80,7 @@ func (g *Grant) ScrubBody(body io.ReadCloser, h http.Header) (io.ReadCloser, *Co
 	}
 	s := &scrubbed{r: r, in: in, body: body, coded: len(codings) > 0, scan: scan{a: g.find, even: true}, count: count, closers: closers}
 	if g.grpc && isGRPC(h) {
-		m, err := newMessages(g.find, h)
+		m, err := newMessages(g.find, g.room, h)
 		if err != nil {
 			return nil, nil, err
 		}

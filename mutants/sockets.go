@@ -24,7 +24,7 @@ var sockets = []mutant{
 	{[]int{301}, "proxy/judge.go", "if !p.Last && len(j.held) <= inspectLimit {", "if j.pass(p); !p.Last && len(j.held) <= inspectLimit {", "proxy", "TestMessagesAreJudged"},
 	{[]int{302}, "proxy/relay.go", "r.in.search = x.grant.Search()", "_ = x.grant.Search()", "proxy", "TestSecretsInMessages"},
 	{[]int{302}, "proxy/half.go", "} else if h.search != nil {", "} else if false {", "proxy", "TestSecretsInMessages"},
-	{[]int{303}, "proxy/called.go", "if c.err = c.judge(flags, size); c.err != nil {\n\t\t\treturn i", "if c.err = c.judge(flags, size); c.err != nil {\n\t\t\treturn len(b)", e2e, "TestCallsAreJudged"},
+	{[]int{303}, "proxy/called.go", "if c.err = c.judge(flags, size); c.err != nil {\n\t\t\treturn i", "if c.err = c.judge(flags, size); c.err != nil {\n\t\t\treturn len(b)", "proxy", "TestTrailersAreNoMessages"},
 	{[]int{303}, "proxy/called.go", "i, c.left = i+grpcHead, size", "i, c.left = i+grpcHead, size+1", "proxy", "TestCalledProperty"},
 	{[]int{304}, "proxy/exchange.go", "if _, ref := x.verdict(w, d); ref != nil {", "if _, ref := w.verdict(d); ref != nil {", "proxy", "TestChangesReachSockets"},
 	{[]int{304}, "proxy/exchange.go", "r.span.bound(x.gate.bounds(x.limited(d.Limits)))", "_ = r", "proxy", "TestChangesReachSockets"},

@@ -26,4 +26,5 @@ var mutants = slices.Concat(
 	differing,
 	protocols,
 	floods,
+	leaks,
 )

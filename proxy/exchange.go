@@ -41,8 +41,9 @@ type exchange struct {
 	relay     atomic.Pointer[relay] // that carries the WebSocket; nil until then
 	asks      *called               // messages of gRPC from the sandbox, and to it; nil of what is none
 	answers   *called
-	via       []string // other sallyports that the request came through
-	inspected int64    // bytes of memory that it is charged
+	via       []string     // other sallyports that the request came through
+	inspected int64        // bytes of memory that it is charged
+	held      atomic.Int64 // and for what is held of its answer
 
 	id       string // of the decision record
 	decision *policy.Decision

@@ -47,8 +47,7 @@ func (x *exchange) equip() error {
 	if len(names) == 0 {
 		x.stripped = x.ward.keys.Strip(t, x.r.Header, x.r.URL)
 		if g := x.srv.cfg.Credentials.Watch(t); g != nil {
-			g.PrepareRequest(x.r.Header)
-			x.grant = g
+			x.watch(g)
 		}
 		return nil
 	}
@@ -59,9 +58,15 @@ func (x *exchange) equip() error {
 	if err := g.Apply(x.r.Header, x.r.URL); err != nil {
 		return err
 	}
-	g.PrepareRequest(x.r.Header)
-	x.grant = g
+	x.watch(g)
 	return nil
+}
+
+// watch has the answer searched for the secrets of a grant.
+func (x *exchange) watch(g *credentials.Grant) {
+	g.PrepareRequest(x.r.Header)
+	g.Within(room{x})
+	x.grant = g
 }
 
 // blind reports whether what proves who asks stays here, since nobody here will

@@ -21,8 +21,26 @@ func (x *exchange) inspects(size int64) *Refusal {
 	return nil
 }
 
+// A room is of what is held of an answer until it can be searched.
+type room struct{ x *exchange }
+
+// Hold charges an exchange for more.
+func (r room) Hold(n int64) error {
+	if ref := r.x.gate.hold(n); ref != nil {
+		return ref
+	}
+	r.x.held.Add(n)
+	return nil
+}
+
+// Release gives some of it back.
+func (r room) Release(n int64) {
+	r.x.held.Add(-n)
+	r.x.gate.release(n)
+}
+
 // inspectedAll gives back what the exchange was charged.
 func (x *exchange) inspectedAll() {
-	x.gate.release(x.inspected)
+	x.gate.release(x.inspected + x.held.Swap(0))
 	x.inspected = 0
 }
