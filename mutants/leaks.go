@@ -7,6 +7,7 @@ var leaks = []mutant{
 	{[]int{361}, "credentials/scrub.go", "} else if c := hiddenCoding(h); c != \"\" {", "} else if c := hiddenCoding(h); c == \"none\" {", "credentials", "TestScrubCodedMessages"},
 	{[]int{361}, "credentials/grant.go", "if len(h[k.accepts]) > 0 || g.grpc", "if g.grpc", "credentials", "TestScrubCodedMessages"},
 	{[]int{362}, "proxy/flow.go", "above, ok := c.(interface{ NetConn() net.Conn })\n\t\tif !ok {", "above, ok := c.(interface{ NetConn() net.Conn })\n\t\tif true || !ok {", "proxy", "TestCutsBehindTLS"},
+	{[]int{363}, "proxy/relay.go", "func() { r.cut(nil) })() // the server", "func() { _ = r })() // the server", "proxy", "TestSocketsEndWithTheirGate"},
 	{[]int{364}, "proxy/forward.go", "if !switching { // what follows", "if true { // what follows", "proxy", "TestSwitchesDoNotHideMessages"},
 	{[]int{365}, "proxy/judge.go", "if mine*(inspectShare-1) > most-all {", "if mine > most/inspectShare || all > most {", "proxy", "TestInspectionIsNotStarved"},
 	{[]int{366}, "proxy/forward.go", "g.Within(room{x})", "_ = room{x}", "proxy", "TestCodedMessagesAreBounded"},

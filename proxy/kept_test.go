@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"sallyport/audit"
 	"sallyport/origin"
@@ -74,5 +75,22 @@ func TestSocketsThatBeganUnjudged(t *testing.T) {
 		if strings.Contains(m, "shell") {
 			t.Errorf("the origin heard %q", m)
 		}
+	}
+}
+
+// hostile 363: a WebSocket ends with its sandbox's gate, also when its origin takes
+// nothing, so that what it is told cannot be passed on.
+func TestSocketsEndWithTheirGate(t *testing.T) {
+	stuck := make(chan struct{})
+	r := newRig(t, rigging{policy: noSecret, origin: origin.Options{Handler: sockets(func(*socket) { <-stuck })}})
+	defer close(stuck)
+	s := r.websocket(t, inTLS, "other.example.com")
+	_ = s.c.SetWriteDeadline(time.Now().Add(2 * time.Second))
+	for s.w.Write(ws.Piece{Op: ws.Binary, First: true, Last: true, Payload: make([]byte, 32<<10)}) == nil {
+	}
+	r.gate.Close()
+	e := r.found(map[string]string{"event.of": s.resp.Header.Get("Sallyport-Decision"), "event.name": string(audit.RequestComplete)})
+	if len(e) != 1 || e[0].Str("error.type") != "client_gone" {
+		t.Errorf("recorded as %s", e)
 	}
 }

@@ -84,6 +84,7 @@ func newRelay(ctx context.Context, x *exchange, c net.Conn) *relay {
 func (r *relay) run() {
 	defer r.cut(nil)
 	defer context.AfterFunc(r.ctx, func() { r.stop(r.changed()) })()
+	defer context.AfterFunc(r.x.gate.ctx, func() { r.cut(nil) })() // the server that it came on has forgotten it
 	defer r.span.end()
 	defer r.late.Stop()
 	r.span.mu.Lock()
