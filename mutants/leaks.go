@@ -2,6 +2,7 @@ package main
 
 // Guards against ways around what is judged, searched and bounded.
 var leaks = []mutant{
+	{[]int{92}, "proxy/canon/header.go", "&& GRPCOf(h.Get(\"Content-Type\")) == GRPCPlain", "", "proxy", "TestCallsUnderAnotherName"},
 	{[]int{360}, "proxy/called.go", "case trailer && !behind && !c.toOrigin && c.kind == canon.GRPCWeb && size <= maxWebTrailer:", "case trailer:", "proxy", "TestTrailersAreNoMessages"},
 	{[]int{360}, "proxy/called.go", "case flags > 1 || behind:", "case flags > 1:", "proxy", "TestTrailersAreNoMessages"},
 	{[]int{361}, "credentials/scrub.go", "} else if c := hiddenCoding(h); c != \"\" {", "} else if c := hiddenCoding(h); c == \"none\" {", "credentials", "TestScrubCodedMessages"},

@@ -125,7 +125,10 @@ func TestStripRequest(t *testing.T) {
 		{http.Header{"X-Original-Url": {"/admin"}, "X-Rewrite-Url": {"/admin"}}, http.Header{}, "hostile 79"},
 		{http.Header{"X-Http-Method-Override": {"DELETE"}, "X-Http-Method": {"DELETE"}, "X-Method-Override": {"DELETE"}}, http.Header{}, "hostile 78"},
 		{http.Header{"Proxy-Authorization": {"x"}, "Proxy-Foo": {"x"}}, http.Header{}, "hostile 119"},
-		{http.Header{"Te": {"trailers, deflate"}}, http.Header{"Te": {"trailers"}}, ""},
+		{http.Header{"Te": {"trailers, deflate"}, "Content-Type": {"application/grpc+proto"}}, http.Header{"Te": {"trailers"}, "Content-Type": {"application/grpc+proto"}}, ""},
+		{http.Header{"Te": {"trailers"}, "Content-Type": {"text/plain"}}, http.Header{"Content-Type": {"text/plain"}}, "hostile 92"},
+		{http.Header{"Te": {"trailers"}, "Content-Type": {"application/grpc-web"}}, http.Header{"Content-Type": {"application/grpc-web"}}, "hostile 92"},
+		{http.Header{"Te": {"trailers"}}, http.Header{}, "hostile 92"},
 		{http.Header{"Connection": {"Upgrade, HTTP2-Settings"}, "Upgrade": {"h2c"}, "Http2-Settings": {"x"}}, http.Header{}, "hostile 65"},
 		{http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}}, http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}}, ""},
 	} {

@@ -107,11 +107,13 @@ var identity = map[string]bool{
 
 // StripRequest removes what ends at this hop, what a client nominates to end
 // here, and what would claim another identity or method. The token trailers of
-// TE stays, and so does an upgrade to websocket.
+// TE stays on what says that it is gRPC: servers of gRPC demand it, and some take
+// whatever comes with it for a call, which a policy would not know (hostile 92). An
+// upgrade to websocket stays, too.
 func StripRequest(h http.Header) error {
 	websocket := httpguts.HeaderValuesContainsToken(h["Connection"], "upgrade") && httpguts.HeaderValuesContainsToken(h["Upgrade"], "websocket")
 	upgrade := len(h["Upgrade"]) > 0 && !httpguts.HeaderValuesContainsToken(h["Upgrade"], "h2c")
-	trailers := httpguts.HeaderValuesContainsToken(h["Te"], "trailers")
+	trailers := httpguts.HeaderValuesContainsToken(h["Te"], "trailers") && GRPCOf(h.Get("Content-Type")) == GRPCPlain
 	for _, v := range h["Connection"] {
 		for name := range strings.SplitSeq(v, ",") {
 			name = textproto.CanonicalMIMEHeaderKey(textproto.TrimString(name))
