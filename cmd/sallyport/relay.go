@@ -94,7 +94,7 @@ func pass(ctx context.Context, c net.Conn, to string) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if copyEnd(u, c) != nil {
+		if copyEnd(u, c) != nil && !gone(u) { // what it said before it went is still to be read
 			_ = u.Close()
 		}
 	}()
@@ -122,11 +122,23 @@ func hungUp(u net.Conn) {
 	if err != nil {
 		return
 	}
-	_ = raw.Read(func(fd uintptr) bool {
-		p := []unix.PollFd{{Fd: int32(fd)}}
-		_, err := unix.Poll(p, 0)
-		return err != nil && !errors.Is(err, unix.EINTR) || p[0].Revents&unix.POLLHUP != 0
-	})
+	_ = raw.Read(hangup)
+}
+
+// gone reports whether the other end of a Unix socket is closed for good.
+func gone(u net.Conn) (yes bool) {
+	raw, err := u.(*net.UnixConn).SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { yes = hangup(fd) })
+	}
+	return yes && err == nil
+}
+
+// hangup reports whether the kernel says so, or can say nothing.
+func hangup(fd uintptr) bool {
+	p := []unix.PollFd{{Fd: int32(fd)}}
+	_, err := unix.Poll(p, 0)
+	return err != nil && !errors.Is(err, unix.EINTR) || p[0].Revents&unix.POLLHUP != 0
 }
 
 // readWithin bounds the wait for a client that does not read.
