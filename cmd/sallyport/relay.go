@@ -91,10 +91,12 @@ func pass(ctx context.Context, c net.Conn, to string) {
 	}
 	defer u.Close()
 	defer context.AfterFunc(ctx, func() { _, _ = c.Close(), u.Close() })()
+	whole := false // what the client sent
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if copyEnd(u, c) != nil && !gone(u) { // what it said before it went is still to be read
+		whole = copyEnd(u, c) == nil
+		if !whole && !gone(u) { // what it said before it went is still to be read
 			_ = u.Close()
 		}
 	}()
@@ -106,7 +108,9 @@ func pass(ctx context.Context, c net.Conn, to string) {
 		}()
 		select {
 		case <-done:
-			return
+			if whole {
+				return
+			}
 		case <-hung:
 		}
 	}
