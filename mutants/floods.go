@@ -7,4 +7,5 @@ var floods = []mutant{
 	{[]int{330}, "proxy/span.go", "return min(n, left)", "return n", "proxy", "TestTunnelIsBounded"},
 	{[]int{330}, "proxy/tunnel.go", "sp.bound(g.bounds(lim))", "_ = lim", "proxy", "TestChangeBoundsATunnel"},
 	{[]int{331}, "proxy/splice.go", "if n == 0 { // urgent", "if n = max(n, 1); n == 0 { // urgent", "proxy", "TestTunnelUrgent"},
+	{[]int{40}, "proxy/sniff/sniff.go", "_ = c.SetReadDeadline(time.Now().Add(timeout))", "_ = timeout", e2e, "TestSilentConnections"},
 }
