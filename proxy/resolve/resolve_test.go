@@ -182,13 +182,20 @@ func TestTransports(t *testing.T) {
 // answering serves UDP and TCP with a handler, on one port.
 func answering(t *testing.T, h dns.HandlerFunc) string {
 	t.Helper()
-	c, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var c net.PacketConn
+	var l net.Listener
+	for range 50 { // a port that is free in one may be taken in the other
+		var err error
+		if c, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+		if l, err = net.Listen("tcp", c.LocalAddr().String()); err == nil {
+			break
+		}
+		_ = c.Close()
 	}
-	l, err := net.Listen("tcp", c.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
+	if l == nil {
+		t.Fatal("no port is free in both UDP and TCP")
 	}
 	for _, s := range []*dns.Server{{PacketConn: c, Handler: h}, {Listener: l, Handler: h}} {
 		go func() { _ = s.ActivateAndServe() }()
