@@ -192,6 +192,13 @@ func (x *exchange) connect() {
 		return
 	}
 	x.target, x.via = a, via
+	if x.ward.stopped() == nil {
+		if ref := x.ward.shut(x.r.Context(), policy.Destination{Addr: a, Connect: a.String()}); ref != nil {
+			x.recorded = false
+			x.refuse(ref)
+			return
+		}
+	}
 	x.srv.forward.ServeHTTP(&connectWriter{x.w.ResponseWriter}, x.r)
 }
 

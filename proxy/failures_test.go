@@ -18,10 +18,11 @@ import (
 	"sallyport/audit"
 )
 
-// closedPorts are n ports of an address at which nobody listens.
+// closedPorts are n ports of an address at which nobody listens, and which are no
+// other protocol's.
 func closedPorts(t *testing.T, ip string, n int) (out []int) {
 	t.Helper()
-	for p := 1; len(out) < n; p++ {
+	for p := 12000; len(out) < n; p++ {
 		c, err := net.DialTimeout("tcp", fmt.Sprintf("%s:%d", ip, p), time.Second)
 		if err != nil {
 			out = append(out, p)

@@ -138,7 +138,10 @@ func (f *flow) early(w *ward) *Refusal {
 	}
 	to := f.where(f.name)
 	_, binding := w.sb.Binding(to)
-	return sealed(w.sb, binding || w.sb.Via(to) != nil)
+	if ref := sealed(w.sb, binding || w.sb.Via(to) != nil); ref != nil {
+		return ref
+	}
+	return w.shut(f.gate.ctx, f.question(w, "tcp", f.name).Destination)
 }
 
 // answer tells a client that waits for it whether its connection is made: with nil

@@ -82,6 +82,69 @@ for alpn in ([], ["dot"]):
 	})
 }
 
+// hostile 26: whoever asks a proxy for a port of another protocol is told no where
+// no rule opens it; one that grants bytes, or TLS unread, does, and HTTP never goes
+// to it.
+func TestPortsOfOthers(t *testing.T) {
+	tool(t, "curl", "curl")
+	others := []int{22, 25, 853, 3306}
+	each(t, origin.Options{}, func(t *testing.T, p *place) {
+		const connect = "curl -sS -v -p -x http://127.0.0.1:3128 http://api.example.com:%[1]d/ 2>&1"
+		script := fmt.Sprintf("echo '== web'; curl -sS -p -x http://127.0.0.1:3128 %s 2>&1\n", p.http("api.example.com", "/echo"))
+		var flags []string
+		for _, port := range append(others, p.origin.PlainPort) {
+			flags = append(flags, "--allow", fmt.Sprintf("api.example.com:%d", port))
+		}
+		for _, port := range append(others, 143) {
+			script += fmt.Sprintf("echo '== connect %[1]d'; "+connect+"\necho '== socks %[1]d'; curl -sS --socks5-hostname 127.0.0.1:3128 http://api.example.com:%[1]d/ 2>&1\n", port)
+		}
+		for _, port := range others {
+			script += fmt.Sprintf("echo '== direct %[1]d'; curl -sS http://api.example.com:%[1]d/\necho '== told %[1]d'; curl -sS -x http://127.0.0.1:3128 http://api.example.com:%[1]d/\n", port)
+		}
+		out := p.sh(append(flags, "--tcp", "api.example.com:143"), script)
+		said := answersOf(out)
+		for _, port := range others {
+			for how, want := range map[string]string{"connect": "< HTTP/1.1 403 Forbidden", "socks": "(2)", "direct": "sallyport: port_denied: ", "told": "sallyport: port_denied: "} {
+				if a := said[fmt.Sprintf("%s %d", how, port)]; !strings.Contains(a, want) {
+					t.Errorf("%s %d: %q", how, port, a)
+				}
+			}
+		}
+		if a := said["connect 143"]; !strings.Contains(a, "< HTTP/1.1 200 ") {
+			t.Errorf("what is granted: %q", a)
+		}
+		if a := said["socks 143"]; strings.Contains(a, "(2)") {
+			t.Errorf("what is granted: %q", a)
+		}
+		if !strings.Contains(said["web"], `"Target":"/echo"`) || len(p.origin.Seen()) != 1 {
+			t.Errorf("%v", said)
+		}
+		for name, fields := range map[string]map[string]string{"connect": {"http.request.method": "CONNECT"}, "socks": {"event.name": "egress.tunnel.decision"}, "HTTP": {"http.request.method": "GET"}} {
+			fields["policy.code"] = "port_denied"
+			if n := len(p.find(fields)); n < len(others) {
+				t.Errorf("%s: %d are recorded", name, n)
+			}
+		}
+		if !strings.Contains(out.stderr, "refused  tcp api.example.com:25 ×2  port_denied") || !strings.Contains(out.stderr, "(allow it: --tcp api.example.com:25)") {
+			t.Errorf("the summary: %s", out.stderr)
+		}
+		pol := filepath.Join(filepath.Dir(p.dir), "policy")
+		_ = os.Mkdir(pol, 0o755)
+		_ = os.WriteFile(filepath.Join(pol, "p.rego"), []byte("package egress.connect\n\nallow if input.destination.port in {22, 993}\n\nopaque if input.destination.port == 22\n"), 0o644)
+		script = ""
+		for _, port := range []int{22, 993, 25} {
+			script += fmt.Sprintf("echo '== %[1]d'; "+connect+"\n", port)
+		}
+		said = answersOf(p.sh([]string{"--policy", pol}, script))
+		for port, want := range map[string]string{"22": "200 ", "993": "200 ", "25": "403 Forbidden"} {
+			if !strings.Contains(said[port], "< HTTP/1.1 "+want) {
+				t.Errorf("%s: %q, want %s", port, said[port], want)
+			}
+		}
+		p.verified()
+	})
+}
+
 // hostile 90: one request by every form in which HTTP comes is one decision.
 func TestEveryFormIsDecidedAlike(t *testing.T) {
 	tool(t, "curl", "curl")

@@ -141,8 +141,11 @@ func target(ev *audit.Event) (what, fix string) {
 	case r.Method == "" && ev.Name == audit.RequestDecision:
 		return "an unreadable request to " + at, ""
 	}
-	if ev.Name == audit.TunnelDecision || ev.Name == audit.TunnelClose {
+	switch {
+	case ev.Name == audit.TunnelDecision || ev.Name == audit.TunnelClose || r.Method == "CONNECT":
 		return "tcp " + at, "--tcp " + at
+	case ev.Decision != nil && ev.Decision.Code == "port_denied":
+		return r.Method + " " + r.Scheme + "://" + at, "--tcp " + at
 	}
 	flag := at
 	if r.Port == 443 && r.Scheme == "https" || r.Port == 80 && r.Scheme == "http" {
@@ -152,7 +155,7 @@ func target(ev *audit.Event) (what, fix string) {
 }
 
 // fixable are the refusals that a grant would lift.
-var fixable = map[string]bool{"default_deny": true, "unknown_protocol": true, "silent": true, "no_server_name": true}
+var fixable = map[string]bool{"default_deny": true, "unknown_protocol": true, "port_denied": true, "silent": true, "no_server_name": true}
 
 // print writes what a person wants to know at the end of a run.
 func (s *summary) print(w io.Writer, flags bool, dir string) {
