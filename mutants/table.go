@@ -27,4 +27,5 @@ var mutants = slices.Concat(
 	protocols,
 	floods,
 	leaks,
+	h2connect,
 )
