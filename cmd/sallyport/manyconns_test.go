@@ -48,20 +48,34 @@ func (s *side) boxed(client *admin.Client, name, policy string) *sealedBox {
 	must(err)
 	_, err = b.h.enrol(s.t.Context())
 	must(err)
-	var c *mdns.Conn
-	inside(s.t, b.ns, func() { c, err = mdns.DialTimeout("udp", "192.0.2.53:53", 5*time.Second) })
+	b.addr, err = b.look(s.t, "api.example.com")
 	must(err)
+	return b
+}
+
+// look asks for the address of a name.
+func (b *sealedBox) look(t testing.TB, name string) (addr netip.Addr, err error) {
+	t.Helper()
+	var c *mdns.Conn
+	inside(t, b.ns, func() { c, err = mdns.DialTimeout("udp", "192.0.2.53:53", 5*time.Second) })
+	if err != nil {
+		return addr, err
+	}
 	defer c.Close()
 	q := new(mdns.Msg)
-	q.SetQuestion("api.example.com.", mdns.TypeA)
-	must(c.WriteMsg(q))
-	a, err := c.ReadMsg()
-	must(err)
-	if len(a.Answer) != 1 {
-		s.t.Fatalf("%v", a)
+	q.SetQuestion(name+".", mdns.TypeA)
+	if err := c.WriteMsg(q); err != nil {
+		return addr, err
 	}
-	b.addr, _ = netip.AddrFromSlice(a.Answer[0].(*mdns.A).A.To4())
-	return b
+	a, err := c.ReadMsg()
+	if err != nil {
+		return addr, err
+	}
+	if len(a.Answer) != 1 {
+		return addr, fmt.Errorf("%v", a)
+	}
+	addr, _ = netip.AddrFromSlice(a.Answer[0].(*mdns.A).A.To4())
+	return addr, nil
 }
 
 // dial opens so many connections to the name at a port.
