@@ -106,8 +106,7 @@ func (p *pools) transport(m manner, settings *sandbox.TLS) *http.Transport {
 		IdleConnTimeout:        75 * time.Second,
 		ExpectContinueTimeout:  time.Second,
 		MaxResponseHeaderBytes: 256 << 10,
-		// A stream that nobody reads holds this much, not the 4 MiB of the default.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second, MaxReceiveBufferPerStream: 256 << 10, MaxReceiveBufferPerConnection: 8 << 20},
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second, MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: upstreamWindow},
 	}
 	if m.clear {
 		t.DialContext, t.DialTLSContext, t.ForceAttemptHTTP2 = p.dialClear, nil, false

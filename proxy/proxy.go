@@ -202,7 +202,7 @@ func (s *Server) httpServer(h1, h2, h2c bool) *http.Server {
 		IdleTimeout:                  idleLimit,
 		MaxHeaderBytes:               maxHead,
 		DisableGeneralOptionsHandler: true,
-		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: 250},
+		HTTP2:                        inwards(),
 		ErrorLog:                     discardLog,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, flowKey{}, flowOf(c))
