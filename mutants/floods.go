@@ -8,4 +8,7 @@ var floods = []mutant{
 	{[]int{330}, "proxy/tunnel.go", "sp.bound(g.bounds(lim))", "_ = lim", "proxy", "TestChangeBoundsATunnel"},
 	{[]int{331}, "proxy/splice.go", "if n == 0 { // urgent", "if n = max(n, 1); n == 0 { // urgent", "proxy", "TestTunnelUrgent"},
 	{[]int{40}, "proxy/sniff/sniff.go", "_ = c.SetReadDeadline(time.Now().Add(timeout))", "_ = timeout", e2e, "TestSilentConnections"},
+	{[]int{332}, "proxy/windows.go", "MaxReceiveBufferPerConnection: maxStreams * streamWindow", "MaxReceiveBufferPerConnection: 4 * streamWindow", "proxy", "TestStalledUploads"},
+	{[]int{332}, "proxy/windows.go", "upstreamWindow = 4096 * streamWindow", "upstreamWindow = 4 * streamWindow", "cmd/sallyport", "TestSlowReaders"},
+	{[]int{333}, "proxy/windows.go", "streamWindow = 256 << 10", "streamWindow = 1 << 20", "cmd/sallyport", "TestSlowReaders"},
 }

@@ -61,7 +61,7 @@ func TestSlowReaders(t *testing.T) {
 		streams = 116
 		window  = 64 << 10                              // of the client, for each stream
 		ahead   = streams * (256<<10 + window + 64<<10) // with what is being written
-		most    = 96 << 10                              // KiB that it may grow; the windows are 29 MiB of it
+		most    = 128 << 10                             // KiB that it may grow; the windows are 29 MiB of it
 	)
 	o := &pouring{}
 	s, _, through := bothWays(t, origin.Options{Handler: o})

@@ -143,8 +143,6 @@ type spoken struct {
 	tls  bool
 }
 
-var allSpoken = []spoken{{"h1", false, true}, {"h2", true, true}, {"plain", false, false}, {"h2c", true, false}}
-
 // url is one of the origin's.
 func (v spoken) url(p *place, host, path string) string {
 	if v.tls {
