@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,17 +38,23 @@ func TestStalledUploads(t *testing.T) {
 	if _, err := post("/", strings.NewReader("first")); err != nil { // the connection that all use
 		t.Fatal(err)
 	}
+	sent := new(neverEnding)
 	for range 8 {
-		go func() { _, _ = post("/stall", neverEnding{}) }()
+		go func() { _, _ = post("/stall", sent) }()
 	}
-	time.Sleep(300 * time.Millisecond)
+	for last := int64(-1); sent.n.Load() != last; time.Sleep(300 * time.Millisecond) {
+		last = sent.n.Load()
+	}
 	if got, err := post("/", strings.NewReader(strings.Repeat("beside", 10_000))); err != nil || len(got) != 60_000 {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
 }
 
-// A neverEnding body has always more.
-type neverEnding struct{}
+// A neverEnding body has always more. It counts what is taken.
+type neverEnding struct{ n atomic.Int64 }
 
 // Read fills p.
-func (neverEnding) Read(p []byte) (int, error) { return len(p), nil }
+func (b *neverEnding) Read(p []byte) (int, error) {
+	b.n.Add(int64(len(p)))
+	return len(p), nil
+}

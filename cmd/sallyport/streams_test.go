@@ -137,19 +137,7 @@ func (r *reached) tls(host string, port int, protos ...string) (*tls.Conn, error
 }
 
 // A spoken is a version of HTTP, with TLS or without.
-type spoken struct {
-	name string
-	h2   bool
-	tls  bool
-}
-
-// url is one of the origin's.
-func (v spoken) url(p *place, host, path string) string {
-	if v.tls {
-		return p.https(host, path)
-	}
-	return p.http(host, path)
-}
+type spoken struct{ h2, tls bool }
 
 // client speaks one version of HTTP. The windows of HTTP/2 are as small as they may be
 // unless it is to be quick.
