@@ -11,4 +11,11 @@ var floods = []mutant{
 	{[]int{332}, "proxy/windows.go", "MaxReceiveBufferPerConnection: maxStreams * streamWindow", "MaxReceiveBufferPerConnection: 4 * streamWindow", "proxy", "TestStalledUploads"},
 	{[]int{332}, "proxy/windows.go", "upstreamWindow = 4096 * streamWindow", "upstreamWindow = 4 * streamWindow", "cmd/sallyport", "TestSlowReaders"},
 	{[]int{333}, "proxy/windows.go", "streamWindow = 256 << 10", "streamWindow = 1 << 20", "cmd/sallyport", "TestSlowReaders"},
+	{[]int{141}, "proxy/body.go", "!isNumber || policy.Bounded(n.String())", "!isNumber || n != \"\"", e2e, "TestCalculationsAreBounded"},
+	{[]int{141}, "proxy/body.go", "depth > maxDepth", "depth > 1<<20", e2e, "TestCalculationsAreBounded"},
+	{[]int{141}, "policy/rego/numbers.go", "if !bounded(t) {", "if !bounded(t) && false {", e2e, "TestCalculationsAreBounded"},
+	{[]int{141}, "policy/number.go", "-maxExponent <= e", "true", "policy/rego", "TestNumbersOfTexts"},
+	{[]int{141}, "policy/number.go", "if len(number) > maxDigits {", "if false {", "policy/rego", "TestNumbersOfTexts"},
+	{[]int{141}, "policy/rego/source.go", "\"bits.lsh\", \"product\",", "\"bits.lsh\",", "policy/rego", "TestNumbersOfTexts"},
+	{[]int{39}, "proxy/h1/conn.go", "&& !token(b[:1]) {", "&& b[0] == 0 {", h1Pkg, "TestFirstByte"},
 }

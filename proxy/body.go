@@ -129,8 +129,9 @@ func parseBody(contentType string, b []byte) (any, bool) {
 	return strictJSON(b)
 }
 
-// strictJSON reads one value without a name that occurs twice in one object:
-// parsers differ in which of the two they take (hostile 83).
+// strictJSON reads one value without a name that occurs twice in one object, since
+// parsers differ in which of the two they take (hostile 83), without values in more
+// than maxDepth others, and with numbers that are bounded (hostile 141).
 func strictJSON(b []byte) (any, bool) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
@@ -181,5 +182,6 @@ func jsonValue(d *json.Decoder, depth int) (any, bool) {
 		_, err := d.Token()
 		return out, err == nil
 	}
-	return t, true
+	n, isNumber := t.(json.Number)
+	return t, !isNumber || policy.Bounded(n.String())
 }

@@ -148,7 +148,7 @@ var allowed = sync.OnceValue(func() *ast.Capabilities {
 		switch b.Name {
 		case "time.now_ns":
 			return false
-		case "bits.lsh", "json.match_schema", "json.verify_schema", "crypto.x509.parse_and_verify_certificates", "crypto.x509.parse_and_verify_certificates_with_options", "net.cidr_expand":
+		case "bits.lsh", "product", "json.match_schema", "json.verify_schema", "crypto.x509.parse_and_verify_certificates", "crypto.x509.parse_and_verify_certificates_with_options", "net.cidr_expand":
 			return true
 		}
 		return b.Nondeterministic
