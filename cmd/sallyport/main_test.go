@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -25,6 +26,10 @@ func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		if binary = os.Getenv("SALLYPORT_TEST_BINARY"); binary != "" { // in a world
 			return m.Run()
+		}
+		if signal.Ignored(syscall.SIGHUP) || signal.Ignored(syscall.SIGINT) || signal.Ignored(syscall.SIGQUIT) {
+			// Begun in the background, or by nohup: what is started here must not inherit that.
+			signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT)
 		}
 		dir, err := os.MkdirTemp("", "sallyport-bin")
 		if err != nil {

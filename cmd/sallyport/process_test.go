@@ -141,6 +141,14 @@ func TestSignalsAndOrphans(t *testing.T) {
 				t.Errorf("%s: %v %s", name, b.cmd.ProcessState, b.out)
 			}
 		}
+		b := p.start(t, []string{"nohup"}, nil, "trap 'echo got HUP' HUP; trap 'echo got TERM; exit 5' TERM; echo up; while :; do sleep 0.05; done")
+		b.until("up")
+		_ = b.cmd.Process.Signal(syscall.SIGHUP)
+		_ = b.cmd.Process.Signal(syscall.SIGTERM)
+		_ = b.cmd.Wait()
+		if s := b.out.String(); b.cmd.ProcessState.ExitCode() != 5 || !strings.Contains(s, "got TERM") || strings.Contains(s, "got HUP") {
+			t.Errorf("under nohup: %v %s", b.cmd.ProcessState, s)
+		}
 		out := p.python(nil, `
 import subprocess, os, time
 for _ in range(20): subprocess.run(["sh", "-c", "sleep 0.05 & exit 0"])

@@ -211,10 +211,15 @@ func started(o *runOptions, pol *rego.Policy) *audit.Event {
 		Detail: map[string]string{"mode": string(o.mode), "arguments": strconv.Itoa(len(o.argv) - 1)}}}
 }
 
-// forward passes the caller's signals on until the returned function is called.
+// forward passes the caller's signals on until the returned function is called,
+// without those that the caller lets it ignore.
 func forward(box *netns.Sandbox) (stop func()) {
 	ch := make(chan os.Signal, 16)
-	signal.Notify(ch, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
+	for _, s := range []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2} {
+		if !signal.Ignored(s) {
+			signal.Notify(ch, s)
+		}
+	}
 	go func() {
 		for s := range ch {
 			box.Signal(s)

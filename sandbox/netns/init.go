@@ -86,6 +86,7 @@ func initMain() int {
 	if err := refuseCalls(); err != nil {
 		return sorry(sock, codeSetup, err)
 	}
+	sig := heed()
 	pid, code, err := execute(&o, tty)
 	if err != nil {
 		return sorry(sock, code, err)
@@ -95,7 +96,7 @@ func initMain() int {
 		_ = tty.Close()
 	}
 	debug.SetGCPercent(100) // from here on it lives as long as the workload
-	return reap(pid, heed())
+	return reap(pid, sig)
 }
 
 func sorry(sock *os.File, code int, err error) int {
@@ -208,10 +209,15 @@ func reason(err error) error {
 	return err
 }
 
-// heed gathers the signals that are the workload's, from before there is one.
+// heed gathers the signals that are the workload's, from before there is one. What
+// whoever began all this ignores, as nohup does, the workload ignores too.
 func heed() chan os.Signal {
 	sig := make(chan os.Signal, 16)
-	signal.Notify(sig, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGCONT, unix.SIGTSTP)
+	for _, s := range []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGCONT, unix.SIGTSTP} {
+		if !signal.Ignored(s) {
+			signal.Notify(sig, s)
+		}
+	}
 	return sig
 }
 
