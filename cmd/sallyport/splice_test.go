@@ -35,6 +35,12 @@ func watched(t *testing.T, pid int) func() moved {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	if os.Getuid() != 0 { // nobody but root may look into it, its own user included
+		if err := cmd.Wait(); err == nil || !strings.Contains(said.String(), "not permitted") {
+			t.Errorf("strace of another's process: %v: %s", err, &said)
+		}
+		return nil
+	}
 	until(t, "strace", func() bool {
 		all, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
 		for _, f := range all {
@@ -116,8 +122,11 @@ print("done", n, flush=True)
 		until(t, "a record that counts the bytes", func() bool {
 			return len(p.find(map[string]string{"event.name": "egress.tunnel.close", "bytes.client_in": fmt.Sprint(size), "bytes.client_out": fmt.Sprint(size)})) == 1
 		})
-		m := count()
 		b.tell("over")
+		if count == nil {
+			return
+		}
+		m := count()
 		t.Logf("of %d MiB each way splice(2) moved %d MiB into pipes and out of them; %d KiB were read or written", size>>20, m.spliced>>20, m.copied>>10)
 		if m.spliced != 4*size || m.copied > 256<<10 {
 			t.Errorf("%+v", m)
