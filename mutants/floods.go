@@ -18,4 +18,6 @@ var floods = []mutant{
 	{[]int{141}, "policy/number.go", "if len(number) > maxDigits {", "if false {", "policy/rego", "TestNumbersOfTexts"},
 	{[]int{141}, "policy/rego/source.go", "\"bits.lsh\", \"product\",", "\"bits.lsh\",", "policy/rego", "TestNumbersOfTexts"},
 	{[]int{39}, "proxy/h1/conn.go", "&& !token(b[:1]) {", "&& b[0] == 0 {", h1Pkg, "TestFirstByte"},
+	{[]int{334}, "proxy/forward.go", "resp.Body = &responseBody{Reader: body,", "all, _ := io.ReadAll(body)\n\tresp.Body = &responseBody{Reader: strings.NewReader(string(all)),", "cmd/sallyport", "TestLargeBodies"},
+	{[]int{334}, "proxy/forward.go", "out.Body = x.body\n", "all, _ := io.ReadAll(x.body)\n\t\tout.Body = io.NopCloser(strings.NewReader(string(all)))\n", "cmd/sallyport", "TestLargeBodies"},
 }
