@@ -225,6 +225,7 @@ func (c encoder) decision(d *Decision) {
 	c.str("policy.would_deny", d.Would)
 	c.int("policy.steps", int64(d.Steps))
 	c.int("policy.eval_ns", int64(d.Took))
+	c.yes("policy.cached", d.Cached)
 	switch {
 	case len(d.Input) == 0:
 	case len(d.Input) > maxInput || !json.Valid(d.Input):

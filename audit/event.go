@@ -136,6 +136,7 @@ type Decision struct {
 	Digest   string
 	Input    []byte // JSON: the part of the input that the policy read
 	Steps    int
+	Cached   bool // the same was decided before; Took is zero then
 	Took     time.Duration
 	Would    string // in observe: the code that would have refused
 }

@@ -83,6 +83,9 @@ func (m *Meter) decided(d *audit.Decision, n int) {
 		what = "observe"
 	}
 	m.decisions.WithLabelValues(phase, what, code(cmp.Or(d.Code, d.Would), d.Policy != "")).Add(float64(n))
+	if d.Cached {
+		m.cached.WithLabelValues(phase).Add(float64(n))
+	}
 	if d.Took > 0 {
 		m.evaluations.WithLabelValues(phase).Observe(d.Took.Seconds())
 	}

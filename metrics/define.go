@@ -38,6 +38,7 @@ func (m *Meter) define() {
 	m.records = counters("sallyport_audit_events_total", "Events that were handed to the log.", "event")
 	m.requests = histograms("sallyport_request_duration_seconds", "From the head of a request that was allowed to the end of its answer.", seconds, "source")
 	m.evaluations = histograms("sallyport_policy_evaluation_duration_seconds", "What policies took to decide.", quick, "phase")
+	m.cached = counters("sallyport_policy_cached_total", "Decisions that were made before, of the same facts.", "phase")
 	m.firstByte = histogram("sallyport_request_first_byte_seconds", "From the head of a request to the first byte of the upstream's answer.", seconds)
 	m.tunnels = histogram("sallyport_tunnel_duration_seconds", "How long opaque connections were open.", seconds)
 	m.durable = histogram("sallyport_audit_durable_seconds", "What waited for its record waited so long until that was durable.", quick)

@@ -38,7 +38,7 @@ func read(t *testing.T, m *Meter) string {
 // all are the events of one request of a sandbox that chose these texts.
 func all(text string, n int) []*audit.Event {
 	d := func(effect, code, policy string) *audit.Decision {
-		return &audit.Decision{Effect: effect, Phase: "egress", Code: code, Policy: policy, Took: time.Millisecond}
+		return &audit.Decision{Effect: effect, Phase: "egress", Code: code, Policy: policy, Took: time.Millisecond, Cached: true}
 	}
 	req := &audit.Request{Method: text, Host: text, Path: text}
 	return []*audit.Event{
@@ -136,7 +136,7 @@ func TestCounts(t *testing.T) {
 		`sallyport_control_changes_total{action="other"} 1`,
 		`sallyport_scrubbed_total 1`, `sallyport_audit_failures_total 2`, `sallyport_audit_lost_total 12`, `sallyport_audit_segments_total 1`, `sallyport_audit_segment_bytes 107`,
 		`sallyport_request_duration_seconds_sum{source="upstream"} 1`, `sallyport_request_first_byte_seconds_count 1`, `sallyport_tunnel_duration_seconds_count 1`,
-		`sallyport_policy_evaluation_duration_seconds_count{phase="egress"} 4`, `sallyport_audit_durable_seconds_count 21`,
+		`sallyport_policy_evaluation_duration_seconds_count{phase="egress"} 4`, `sallyport_policy_cached_total{phase="egress"} 4`, `sallyport_audit_durable_seconds_count 21`,
 		`sallyport_sandboxes{state="active",way="run"} 7`, `sallyport_connections_open 3`, `sallyport_requests_in_flight 2`, `sallyport_ready 1`, `sallyport_ca_end_timestamp_seconds 1.8e+09`, `sallyport_audit_available 0`,
 		`sallyport_build_info{goversion="go`, "go_goroutines ", "process_open_fds ",
 	} {

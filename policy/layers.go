@@ -53,7 +53,7 @@ func (ls *Layers) Decide(ctx context.Context, q *Question) *Decision {
 
 // unite makes one decision of those of all layers.
 func unite(ph Phase, all []*Decision) *Decision {
-	out := &Decision{Phase: ph, Allow: len(all) > 0, Opaque: len(all) > 0, WebSocket: len(all) > 0}
+	out := &Decision{Phase: ph, Allow: len(all) > 0, Opaque: len(all) > 0, WebSocket: len(all) > 0, Cached: len(all) > 0}
 	if len(all) == 0 {
 		out.Err = fmt.Errorf("no policy decides for this sandbox")
 		return out
@@ -99,7 +99,7 @@ func unite(ph Phase, all []*Decision) *Decision {
 		if level(d.Audit.Level) > level(out.Audit.Level) {
 			out.Audit.Level = d.Audit.Level
 		}
-		out.Steps, out.Took = out.Steps+d.Steps, out.Took+d.Took
+		out.Steps, out.Took, out.Cached = out.Steps+d.Steps, out.Took+d.Took, out.Cached && d.Cached
 	}
 	out.Remove, out.Owned, out.Audit.Tags = sorted(out.Remove), sorted(out.Owned), sorted(out.Audit.Tags)
 	for _, n := range out.Remove {

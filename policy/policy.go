@@ -100,7 +100,8 @@ type DNSFacts struct {
 	Type string // TXT, MX and the like; TYPE65280 where it has no name
 }
 
-// A Decision is an answer. The zero Decision denies.
+// A Decision is an answer. The zero Decision denies. Nobody changes one: it can be
+// kept, and given to whoever asks the same.
 type Decision struct {
 	Phase     Phase
 	Allow     bool
@@ -125,7 +126,9 @@ type Decision struct {
 	// record keeps so that the decision can be made again.
 	Input []byte
 	Steps int           // expressions evaluated
-	Took  time.Duration // evaluation only
+	Took  time.Duration // evaluation only: zero when Cached
+	// Cached says that the same was asked before; Steps are those of then.
+	Cached bool
 }
 
 // Granted reports whether the effect may happen.

@@ -18,45 +18,44 @@ const (
 // and forgets by generations. It is safe for concurrent use.
 type cache struct {
 	mu       sync.Mutex
-	now, old map[string]cached
+	now, old map[asked]*policy.Decision
 	size     int
 }
 
-// A cached decision is not changed by anybody. Its sandbox stays, so that the
-// address in the key is given to no other.
-type cached struct {
-	decision *policy.Decision
-	sandbox  any
+// What was asked is a key, and the sandbox for which it was asked if that matters. A
+// sandbox that changes is another.
+type asked struct {
+	sandbox any // *sandbox.Sandbox
+	key     string
 }
 
-func newCache() *cache { return &cache{now: map[string]cached{}} }
+func newCache() *cache { return &cache{now: map[asked]*policy.Decision{}} }
 
-// get returns a copy of a decision, of which nothing but its own fields may be set.
-func (c *cache) get(key []byte) *policy.Decision {
+// get returns a decision that was made before, or nil.
+func (c *cache) get(sb any, key []byte) *policy.Decision {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e, ok := c.now[string(key)]
-	if !ok {
-		if e, ok = c.old[string(key)]; !ok {
-			return nil
+	d := c.now[asked{sb, string(key)}]
+	if d == nil {
+		if d = c.old[asked{sb, string(key)}]; d != nil {
+			c.keep(asked{sb, string(key)}, d)
 		}
-		c.keep(string(key), e)
 	}
-	d := *e.decision
-	return &d
+	return d
 }
 
-func (c *cache) put(key []byte, d *policy.Decision, sandbox any) {
+func (c *cache) put(sb any, key []byte, d *policy.Decision) {
 	kept := *d
+	kept.Cached, kept.Took = true, 0
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.keep(string(key), cached{&kept, sandbox})
+	c.keep(asked{sb, string(key)}, &kept)
 }
 
-func (c *cache) keep(key string, e cached) {
+func (c *cache) keep(q asked, d *policy.Decision) {
 	const entry = 512 // of a decision, about
-	if c.size += len(key) + entry; c.size > cacheBytes {
-		c.now, c.old, c.size = map[string]cached{}, c.now, len(key)+entry
+	if c.size += len(q.key) + entry; c.size > cacheBytes {
+		c.now, c.old, c.size = map[asked]*policy.Decision{}, c.now, len(q.key)+entry
 	}
-	c.now[key] = e
+	c.now[q] = d
 }

@@ -2,9 +2,8 @@ package rego
 
 import (
 	"encoding/binary"
-	"fmt"
 	"maps"
-	"net/http"
+	"net/textproto"
 	"slices"
 	"strings"
 
@@ -16,6 +15,9 @@ import (
 // A keyPart writes one part of a question, so that two that differ in it are
 // written differently. It reports false for what no key is made of.
 type keyPart func(dst []byte, q *policy.Question) ([]byte, bool)
+
+// sandboxRef is what only a cache's key by itself holds apart.
+var sandboxRef = ast.MustParseRef("input.sandbox")
 
 // keyParts returns the parts that make the key of a phase, or nil when its
 // decisions cannot be kept: it asks for the time, or reads what has no key.
@@ -102,9 +104,7 @@ func partsOf(path ast.Ref) []keyPart {
 		names = append(names, string(s))
 	}
 	if names[0] == "sandbox" {
-		return []keyPart{func(dst []byte, q *policy.Question) ([]byte, bool) {
-			return fmt.Appendf(dst, "%p;", q.Sandbox), true
-		}}
+		return []keyPart{} // it is in the key of the cache, as itself
 	}
 	if len(names) == 1 {
 		var out []keyPart
@@ -189,19 +189,31 @@ func requestParts(name string, below []string) []keyPart {
 		})
 	case "headers":
 		if len(below) > 0 {
-			return request(func(dst []byte, r *policy.RequestFacts) []byte { return addField(dst, r.Header, below[0]) })
+			return headerPart(below[0])
 		}
 		return request(func(dst []byte, r *policy.RequestFacts) []byte { return addLists(dst, r.Header, strings.ToLower) })
 	}
 	return nil
 }
 
-// addField writes the fields of a name, however they are spelt.
-func addField(dst []byte, h http.Header, name string) []byte {
-	for _, k := range slices.Sorted(maps.Keys(h)) {
-		if strings.ToLower(k) == name {
-			dst = addList(append(dst, 1), h[k])
+// headerPart writes the fields of a name in lower case. A name that is spelt in two
+// ways has no one value, so there is no key.
+func headerPart(name string) []keyPart {
+	usual := textproto.CanonicalMIMEHeaderKey(name)
+	return []keyPart{func(dst []byte, q *policy.Question) ([]byte, bool) {
+		if q.Request == nil {
+			return dst, true
 		}
-	}
-	return append(dst, 0)
+		var vs []string
+		found := 0
+		for k, v := range q.Request.Header {
+			if k == usual || len(k) == len(name) && strings.ToLower(k) == name {
+				vs, found = v, found+1
+			}
+		}
+		if found == 0 {
+			return append(dst, 0), true
+		}
+		return addList(append(dst, 1), vs), found == 1
+	}}
 }

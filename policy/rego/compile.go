@@ -37,6 +37,7 @@ func compile(ctx context.Context, o Options, src *source) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
+	prune(all, src)
 	maps.Copy(all, src.modules)
 	c := newCompiler().WithPathConflictsCheck(storage.NonEmpty(ctx, p.store, p.txn))
 	c.Compile(all)
@@ -142,6 +143,8 @@ func (p *Policy) inspect(ctx context.Context, src *source, keep bool) (errs ast.
 			}
 		}
 		x.reads = res.minimal()
+		x.wants = wantedOf(x.reads)
+		x.ofSandbox = overlaps(x.reads, sandboxRef)
 		if keep {
 			x.parts, x.kept = keyParts(ph, x, res.clock), newCache()
 		}

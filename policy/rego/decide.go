@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,33 +26,52 @@ var (
 
 // Decide answers a question. What goes wrong is an answer that denies.
 func (p *Policy) Decide(ctx context.Context, q *policy.Question) (d *policy.Decision) {
-	start := time.Now()
-	d = &policy.Decision{}
 	defer func() {
 		if r := recover(); r != nil { // a bug of an evaluator is not a grant
-			d = &policy.Decision{Err: fmt.Errorf("panic: %v", r)}
-		}
-		d.Phase, d.Policy, d.Digest, d.Took = q.Phase, p.name, p.digest, time.Since(start)
-		if d.Err != nil {
-			d.Allow, d.Opaque, d.WebSocket = false, false, false
+			d = p.failed(q, fmt.Errorf("panic: %v", r))
 		}
 	}()
 	x := p.phases[q.Phase]
 	if x == nil {
-		d.Err = fmt.Errorf("phase %q is not known", q.Phase)
-		return d
+		return p.failed(q, fmt.Errorf("phase %q is not known", q.Phase))
 	}
-	var room [512]byte
-	key, keep := x.key(room[:0], q)
-	if keep {
-		if got := x.kept.get(key); got != nil {
-			return got
+	if x.parts == nil {
+		return p.answer(ctx, x, q)
+	}
+	room := rooms.Get().(*[]byte)
+	defer rooms.Put(room)
+	key, keep := x.key((*room)[:0], q)
+	if !keep {
+		return p.answer(ctx, x, q)
+	}
+	*room = key[:0]
+	var sb any
+	if x.ofSandbox {
+		sb = q.Sandbox
+	}
+	if d = x.kept.get(sb, key); d == nil {
+		if d = p.answer(ctx, x, q); d.Err == nil {
+			x.kept.put(sb, key, d)
 		}
 	}
+	return d
+}
+
+// rooms are for keys while they are looked up.
+var rooms = sync.Pool{New: func() any { return new(make([]byte, 0, 512)) }}
+
+// failed is the answer where there is none.
+func (p *Policy) failed(q *policy.Question, err error) *policy.Decision {
+	return &policy.Decision{Err: err, Phase: q.Phase, Policy: p.name, Digest: p.digest}
+}
+
+// answer evaluates.
+func (p *Policy) answer(ctx context.Context, x *phase, q *policy.Question) *policy.Decision {
+	start := time.Now()
+	d := &policy.Decision{Phase: q.Phase, Policy: p.name, Digest: p.digest}
 	p.evaluate(ctx, x, q, d, start)
-	if keep && d.Err == nil {
-		d.Phase, d.Policy, d.Digest = q.Phase, p.name, p.digest
-		x.kept.put(key, d, q.Sandbox)
+	if d.Took = time.Since(start); d.Err != nil {
+		d.Allow, d.Opaque, d.WebSocket = false, false, false
 	}
 	return d
 }
@@ -72,11 +92,11 @@ func (x *phase) key(dst []byte, q *policy.Question) ([]byte, bool) {
 
 // evaluate asks OPA.
 func (p *Policy) evaluate(ctx context.Context, x *phase, q *policy.Question, d *policy.Decision, start time.Time) {
-	in := inputBuilder{x.reads}.build(q)
+	in := build(x.wants, q)
 	b := &budget{left: p.steps, end: start.Add(p.deadline), ctx: ctx}
 	term, err := p.eval(ctx, x, in, uncertain(q), b)
 	d.Steps = p.steps - b.left
-	d.Input = project(x.reads, in)
+	d.Input = project(in)
 	switch {
 	case errors.Is(err, errUncertain):
 		d.Deny = []policy.Denial{{Code: policy.CodeUncertain, Public: "the policy depends on a part of this message that is not known", Operator: err.Error()}}

@@ -1,6 +1,7 @@
 package rego
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -11,191 +12,235 @@ import (
 	"sallyport/policy"
 )
 
-// An inputBuilder makes the input of one question as OPA's own values, without
-// what the phase cannot read.
-type inputBuilder struct{ reads []ast.Ref }
-
-func (b inputBuilder) wants(path ...string) bool {
-	want := ast.Ref{ast.InputRootDocument}
-	for _, s := range path {
-		want = append(want, ast.InternedTerm(s))
+// The names of the input's fields and the values that are common: OPA
+// keeps one of each.
+func init() {
+	for _, s := range schemas {
+		intern(s)
 	}
-	return overlaps(b.reads, want)
+	ast.InternStringTerm("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "http", "https", "http/1.0", "http/1.1", "h2", "h2c", "websocket", "tls", "tcp",
+		string(policy.BodyNone), string(policy.BodyParsed), string(policy.BodyTruncated), string(policy.BodyUnparsed), "application/json", "application/grpc", "/", "connect", "sni")
 }
 
-func str(s string) *ast.Term { return ast.StringTerm(s) }
+func intern(schema map[string]any) {
+	below, _ := schema["properties"].(map[string]any)
+	for k, v := range below {
+		ast.InternStringTerm(k)
+		if m, ok := v.(map[string]any); ok {
+			intern(m)
+		}
+	}
+}
 
-func put(o ast.Object, k string, v *ast.Term) { o.Insert(ast.InternedTerm(k), v) }
+func str(s string) *ast.Term { return ast.InternedTerm(s) }
 
-func (b inputBuilder) build(q *policy.Question) ast.Value {
-	in := ast.NewObject()
-	if b.wants("sandbox") {
-		put(in, "sandbox", ast.NewTerm(b.sandbox(q)))
+// A part is an object of the input that is being made, of what is wanted of it.
+type part struct {
+	o ast.Object
+	w *wanted
+}
+
+func (p part) text(k, v string) {
+	if p.w.at(k) != nil {
+		p.o.Insert(str(k), str(v))
 	}
-	if b.wants("destination") {
-		put(in, "destination", ast.NewTerm(b.destination(q)))
+}
+
+func (p part) set(k string, v *ast.Term) { p.o.Insert(str(k), v) }
+
+// object puts an object that fill fills. Without anything in it, it is there only
+// for who can ask whether it is.
+func (p part) object(k string, fill func(part)) {
+	below := p.w.at(k)
+	if below == nil {
+		return
 	}
-	if q.Request != nil && b.wants("request") && q.Phase != policy.Connect {
-		put(in, "request", ast.NewTerm(b.request(q.Request)))
+	o := ast.NewObject()
+	fill(part{o, below})
+	if below.all || o.Len() > 0 {
+		p.set(k, ast.NewTerm(o))
 	}
-	if q.Phase == policy.Dial && b.wants("addresses") {
+}
+
+// build makes the input of one question as OPA's own values, without what the
+// phase cannot read.
+func build(w *wanted, q *policy.Question) ast.Value {
+	in := part{ast.NewObject(), w}
+	in.object("sandbox", func(p part) { p.sandbox(q) })
+	in.object("destination", func(p part) { p.destination(&q.Destination) })
+	if q.Request != nil && q.Phase != policy.Connect {
+		in.object("request", func(p part) { p.request(q.Request) })
+	}
+	if q.Phase == policy.Dial && w.at("addresses") != nil {
 		as := make([]*ast.Term, 0, len(q.Addresses))
 		for _, a := range q.Addresses {
-			as = append(as, str(a.String()))
+			as = append(as, ast.StringTerm(a.String()))
 		}
-		put(in, "addresses", ast.ArrayTerm(as...))
+		in.set("addresses", ast.ArrayTerm(as...))
 	}
-	if q.DNS != nil && q.Phase == policy.DNS && b.wants("question") {
-		put(in, "question", ast.NewTerm(b.question(q.DNS)))
+	if q.DNS != nil && q.Phase == policy.DNS {
+		in.object("question", func(p part) { p.question(q.DNS) })
 	}
-	if q.Response != nil && q.Phase == policy.Response && b.wants("response") {
-		r := q.Response
-		o := ast.NewObject()
-		put(o, "status", ast.IntNumberTerm(r.Status))
-		put(o, "headers", headers(r.Header))
-		b.body(o, "response", r.Size, r.ContentType, r.Body, r.BodyState)
-		put(in, "response", ast.NewTerm(o))
+	if r := q.Response; r != nil && q.Phase == policy.Response {
+		in.object("response", func(p part) {
+			if p.w.at("status") != nil {
+				p.set("status", ast.InternedTerm(r.Status))
+			}
+			p.headers(r.Header)
+			p.body(r.Size, r.ContentType, r.Body, r.BodyState)
+		})
 	}
-	if q.Message != nil && q.Phase == policy.Message && b.wants("message") {
-		m := q.Message
-		o := ast.NewObject()
-		put(o, "direction", str(m.Direction))
-		put(o, "kind", str(m.Kind))
-		b.body(o, "message", m.Size, "", m.Body, m.BodyState)
-		put(in, "message", ast.NewTerm(o))
+	if m := q.Message; m != nil && q.Phase == policy.Message {
+		in.object("message", func(p part) {
+			p.text("direction", m.Direction)
+			p.text("kind", m.Kind)
+			p.body(m.Size, "", m.Body, m.BodyState)
+		})
 	}
-	return in
+	return in.o
 }
 
-func (b inputBuilder) sandbox(q *policy.Question) ast.Value {
-	o := ast.NewObject()
+func (p part) sandbox(q *policy.Question) {
 	sb := q.Sandbox
 	if sb == nil {
+		return
+	}
+	p.text("id", sb.ID)
+	p.text("name", sb.Name)
+	p.object("labels", func(p part) {
+		for k, v := range sb.Labels {
+			p.text(k, v)
+		}
+	})
+	p.object("props", func(p part) {
+		for k, v := range sb.Props {
+			if below := p.w.at(k); below != nil {
+				p.set(k, ast.NewTerm(value(v, below)))
+			}
+		}
+	})
+	p.object("identity", func(p part) {
+		p.text("way", string(sb.Identity.Way))
+		p.text("peer", sb.Identity.Peer)
+	})
+}
+
+// value is a JSON value, of which a field that is not wanted is left out.
+func value(v any, w *wanted) ast.Value {
+	if m, ok := v.(map[string]any); ok && !w.all {
+		o := ast.NewObject()
+		for k, v := range m {
+			if below := w.at(k); below != nil {
+				o.Insert(ast.StringTerm(k), ast.NewTerm(value(v, below)))
+			}
+		}
 		return o
 	}
-	put(o, "id", str(sb.ID))
-	put(o, "name", str(sb.Name))
-	labels := ast.NewObject()
-	for k, v := range sb.Labels {
-		put(labels, k, str(v))
+	out, err := ast.InterfaceToValue(v)
+	if err != nil { // none of JSON
+		return ast.NullValue
 	}
-	put(o, "labels", ast.NewTerm(labels))
-	if b.wants("sandbox", "props") {
-		props, err := ast.InterfaceToValue(sb.Props)
-		if _, ok := props.(ast.Object); err != nil || !ok {
-			props = ast.NewObject()
+	return out
+}
+
+func (p part) question(d *policy.DNSFacts) {
+	p.text("name", d.Name.String())
+	p.text("type", d.Type)
+	if p.w.at("name_suffixes") != nil {
+		p.set("name_suffixes", list(d.Name.Suffixes()))
+	}
+	if p.w.at("registered_domain") != nil {
+		if rd := d.Name.RegisteredDomain(); rd != "" {
+			p.text("registered_domain", rd)
 		}
-		put(o, "props", ast.NewTerm(props))
 	}
-	id := ast.NewObject()
-	put(id, "way", str(string(sb.Identity.Way)))
-	put(id, "peer", str(sb.Identity.Peer))
-	put(o, "identity", ast.NewTerm(id))
-	return o
 }
 
-func (b inputBuilder) question(d *policy.DNSFacts) ast.Value {
-	o := ast.NewObject()
-	put(o, "name", str(d.Name.String()))
-	put(o, "name_suffixes", list(d.Name.Suffixes()))
-	put(o, "type", str(d.Type))
-	if rd := d.Name.RegisteredDomain(); rd != "" {
-		put(o, "registered_domain", str(rd))
-	}
-	return o
-}
-
-func (b inputBuilder) destination(q *policy.Question) ast.Value {
-	d := q.Destination
+func (p part) destination(d *policy.Destination) {
 	h := d.Addr.Host()
-	o := ast.NewObject()
-	put(o, "host", str(h.String()))
-	put(o, "port", ast.IntNumberTerm(int(d.Addr.Port())))
-	put(o, "scheme", str(d.Scheme))
-	put(o, "protocol", str(d.Protocol))
-	if b.wants("destination", "host_suffixes") {
-		var ts []*ast.Term
-		for _, s := range h.Suffixes() {
-			ts = append(ts, str(s))
-		}
-		put(o, "host_suffixes", ast.ArrayTerm(ts...))
+	p.text("host", h.String())
+	if p.w.at("port") != nil {
+		p.set("port", ast.InternedTerm(int(d.Addr.Port())))
 	}
-	if b.wants("destination", "registered_domain") {
+	p.text("scheme", d.Scheme)
+	p.text("protocol", d.Protocol)
+	if p.w.at("host_suffixes") != nil {
+		p.set("host_suffixes", list(h.Suffixes()))
+	}
+	if p.w.at("registered_domain") != nil {
 		if rd := h.RegisteredDomain(); rd != "" {
-			put(o, "registered_domain", str(rd))
+			p.text("registered_domain", rd)
 		}
 	}
-	a := ast.NewObject()
-	for k, v := range map[string]string{"connect": d.Connect, "sni": d.SNI, "host": d.Host} {
-		if v != "" {
-			put(a, k, str(v))
+	p.object("authority", func(p part) {
+		for _, f := range [...]struct{ k, v string }{{"connect", d.Connect}, {"sni", d.SNI}, {"host", d.Host}} {
+			if f.v != "" {
+				p.text(f.k, f.v)
+			}
 		}
-	}
-	put(o, "authority", ast.NewTerm(a))
-	return o
+	})
 }
 
-func (b inputBuilder) request(r *policy.RequestFacts) ast.Value {
-	o := ast.NewObject()
-	put(o, "method", str(r.Method))
-	put(o, "path", str(r.Path))
-	put(o, "path_raw", str(r.PathRaw))
-	var segs []*ast.Term
-	for _, s := range r.Segments {
-		segs = append(segs, str(s))
+func (p part) request(r *policy.RequestFacts) {
+	p.text("method", r.Method)
+	p.text("path", r.Path)
+	p.text("path_raw", r.PathRaw)
+	if p.w.at("segments") != nil {
+		p.set("segments", list(r.Segments))
 	}
-	put(o, "segments", ast.ArrayTerm(segs...))
-	if b.wants("request", "query") {
-		q := ast.NewObject()
+	p.object("query", func(p part) {
 		for k, vs := range r.Query {
-			put(q, k, list(vs))
+			if p.w.at(k) != nil {
+				p.o.Insert(ast.StringTerm(k), list(vs))
+			}
 		}
-		put(o, "query", ast.NewTerm(q))
+	})
+	p.headers(r.Header)
+	if g := r.GRPC; g != nil {
+		p.object("grpc", func(p part) {
+			p.text("service", g.Service)
+			p.text("method", g.Method)
+		})
 	}
-	if b.wants("request", "headers") {
-		put(o, "headers", headers(r.Header))
-	}
-	if r.GRPC != nil {
-		g := ast.NewObject()
-		put(g, "service", str(r.GRPC.Service))
-		put(g, "method", str(r.GRPC.Method))
-		put(o, "grpc", ast.NewTerm(g))
-	}
-	b.body(o, "request", r.Size, r.ContentType, r.Body, r.BodyState)
-	return o
+	p.body(r.Size, r.ContentType, r.Body, r.BodyState)
 }
 
-func (b inputBuilder) body(o ast.Object, of string, size int64, contentType string, body any, state policy.BodyState) {
+func (p part) body(size int64, contentType string, body any, state policy.BodyState) {
 	if contentType != "" {
-		put(o, "content_type", str(contentType))
+		p.text("content_type", contentType)
 	}
-	if state == "" {
-		state = policy.BodyNone
+	p.text("body_state", string(cmp.Or(state, policy.BodyNone)))
+	if size >= 0 && p.w.at("size") != nil {
+		p.set("size", ast.NumberTerm(json.Number(strconv.FormatInt(size, 10))))
 	}
-	put(o, "body_state", str(string(state)))
-	if size >= 0 {
-		put(o, "size", ast.NumberTerm(json.Number(strconv.FormatInt(size, 10))))
-	}
-	if state == policy.BodyParsed && b.wants(of, "body") {
+	if w := p.w.at("body"); w != nil && state == policy.BodyParsed {
 		if v, err := ast.InterfaceToValue(body); err == nil {
-			put(o, "body", ast.NewTerm(v))
+			p.set("body", ast.NewTerm(v))
 		}
 	}
 }
 
-// headers are by lower-case name.
-func headers(h http.Header) *ast.Term {
-	o := ast.NewObject()
-	for k, vs := range h {
-		put(o, strings.ToLower(k), list(vs))
-	}
-	return ast.NewTerm(o)
+// headers puts fields by lower-case name.
+func (p part) headers(h http.Header) {
+	p.object("headers", func(p part) {
+		for k, vs := range h {
+			if p.w.all {
+				p.o.Insert(ast.StringTerm(strings.ToLower(k)), list(vs))
+				continue
+			}
+			for name := range p.w.below {
+				if len(k) == len(name) && strings.ToLower(k) == name {
+					p.o.Insert(ast.StringTerm(name), list(vs))
+				}
+			}
+		}
+	})
 }
 
 func list(vs []string) *ast.Term {
 	ts := make([]*ast.Term, 0, len(vs))
 	for _, v := range vs {
-		ts = append(ts, str(v))
+		ts = append(ts, ast.StringTerm(v))
 	}
 	return ast.ArrayTerm(ts...)
 }

@@ -46,12 +46,15 @@ type Policy struct {
 type phase struct {
 	query  rego.PreparedEvalQuery
 	reads  []ast.Ref // what of the input it can reach, without what another covers
+	wants  *wanted   // the same
 	has    bool      // the author wrote a rule in it
 	owned  []string  // headers that its rules set by constant name
 	entry  ast.Ref
 	author []*ast.Rule
 	parts  []keyPart // nil when decisions are not kept
 	kept   *cache
+
+	ofSandbox bool // it can read what a sandbox is
 }
 
 // Name returns the name under which it was loaded.

@@ -327,21 +327,3 @@ func TestDefault(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
-
-func BenchmarkDecide(b *testing.B) {
-	allow := map[string]any{"api.github.com": []any{0}}
-	for i := range 100 {
-		allow[fmt.Sprintf("h%d.example.com", i)] = []any{0}
-	}
-	p, err := Load(b.Context(), Options{Name: "default", FS: policies.Default, Data: map[string]any{"run": map[string]any{"allow": allow, "mode": "enforce"}}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	q := question(b)
-	b.ReportAllocs()
-	for b.Loop() {
-		if d := p.Decide(b.Context(), q); !d.Granted() {
-			b.Fatal(d)
-		}
-	}
-}
