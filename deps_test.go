@@ -73,7 +73,7 @@ func TestImports(t *testing.T) {
 		"credentials/env":  {"credentials"},
 		"credentials/file": {"credentials"},
 		"policy":           {"dest", "sandbox"},
-		"policy/rego":      {"policy", "policies"},
+		"policy/rego":      {"dest", "policy", "policies"},
 		"proxy":            {"audit", "credentials", "dest", "policy", "proxy/canon", "proxy/h1", "proxy/leaf", "proxy/parent", "proxy/sniff", "proxy/socks", "proxy/ws", "sandbox"},
 		"proxy/canon":      {},
 		"proxy/h1":         {"dest"},

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,11 +30,9 @@ func TestExamplePolicy(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var out bytes.Buffer
-	if ok, err := checkPolicy(&out, dir); err != nil || !ok {
-		t.Fatalf("%v %s", err, &out)
-	}
-	if ok, err := testPolicy(t.Context(), &out, dir); err != nil || !ok {
-		t.Fatalf("%v %s", err, &out)
+	for _, args := range [][]string{{"policy", "check", "--strict", dir}, {"policy", "test", dir}} {
+		if out, said, code := beside(t, dir, args...); code != 0 {
+			t.Fatalf("%v: exit code %d\n%s%s", args, code, out, said)
+		}
 	}
 }

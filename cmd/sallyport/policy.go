@@ -37,29 +37,6 @@ func everyDir(dirs []string, do func(dir string) (bool, error)) error {
 	return nil
 }
 
-func policyCheckCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "check DIR…",
-		Short:   "Compile a policy as strictly as the proxy does",
-		Example: "  sallyport policy check ./policy",
-		Args:    cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return everyDir(args, func(dir string) (bool, error) { return checkPolicy(cmd.OutOrStdout(), dir) })
-		},
-	}
-}
-
-func checkPolicy(w io.Writer, dir string) (bool, error) {
-	problems := rego.Check(dir)
-	for _, p := range problems {
-		fmt.Fprintln(w, p)
-	}
-	if len(problems) == 0 {
-		fmt.Fprintf(w, "%s: ok\n", dir)
-	}
-	return len(problems) == 0, nil
-}
-
 func policyTestCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "test DIR…",

@@ -111,12 +111,15 @@ func overlaps(reads []ast.Ref, want ast.Ref) bool {
 	return false
 }
 
-// A Problem is why a policy is not taken, and where.
+// A Problem is why a policy is not taken, or what is likely not meant, and where.
 type Problem struct {
-	File     string
-	Row, Col int
-	Code     string
-	Message  string
+	File    string `json:"file,omitempty"`
+	Row     int    `json:"row,omitempty"` // from 1; 0 when it is not of one line
+	Col     int    `json:"col,omitempty"`
+	Code    string `json:"code,omitempty"`
+	Message string `json:"message"`
+	Advice  string `json:"advice,omitempty"` // what to write instead, when that is known
+	Line    string `json:"line,omitempty"`   // of the source; only Inspect fills it in
 }
 
 // String is file:row:col: message.

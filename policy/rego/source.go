@@ -122,8 +122,8 @@ func problems(name string, err error) error {
 		if e.Location != nil {
 			p.File, p.Row, p.Col = e.Location.File, e.Location.Row, e.Location.Col
 		}
-		if m := unknownField(e); m != "" {
-			p.Message = m
+		if m, meant := unknownField(e); m != "" {
+			p.Message, p.Advice = m, meant
 		} else if e.Details != nil {
 			for _, l := range e.Details.Lines() {
 				if l = strings.TrimSpace(l); l != "" && !strings.HasPrefix(l, "^") {

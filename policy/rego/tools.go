@@ -3,11 +3,9 @@ package rego
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,43 +18,6 @@ import (
 	"github.com/open-policy-agent/opa/v1/topdown"
 	"github.com/open-policy-agent/opa/v1/topdown/lineage"
 )
-
-// Check compiles a policy as strictly as the proxy does, and its tests too.
-func Check(dir string) []Problem {
-	var le *LoadError
-	ctx := context.Background()
-	_, err := Load(ctx, Options{Name: dir, Dir: dir})
-	if err == nil {
-		_, _, err = withTests(Options{Name: dir, Dir: dir})
-	}
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &le):
-		return le.Problems
-	}
-	return []Problem{{Message: err.Error()}}
-}
-
-// withTests compiles a policy's modules together with its tests.
-func withTests(o Options) (*source, map[string]*ast.Module, error) {
-	src, err := read(o)
-	if err != nil {
-		return nil, nil, err
-	}
-	all, err := composing()
-	if err != nil {
-		return nil, nil, err
-	}
-	maps.Copy(all, src.modules)
-	maps.Copy(all, src.tests)
-	c := newCompiler()
-	c.Compile(all)
-	if c.Failed() {
-		return nil, nil, problems(o.Name, c.Errors)
-	}
-	return src, all, nil
-}
 
 // Test runs the rules of a policy that begin with test_, and says on w which
 // failed, where, and at which expression.
