@@ -8,7 +8,7 @@ var doors = []mutant{
 	{[]int{222}, "proxy/strangers.go", "if at.Sub(now) > (guessBurst-1)*guessEvery {", "if false {", "proxy", "TestDoorGuesses"},
 	{[]int{222}, "proxy/strangers.go", "if s.here >= maxStrangers || s.from[from] >= maxStrangersFrom {", "if s.here < 0 {", "proxy", "TestDoorStrangers"},
 	{[]int{222}, "proxy/strangers.go", "kept = len(s.guesses) < guessSources", "kept = true", "proxy", "TestStrangersAreBounded"},
-	{[]int{222}, "proxy/door.go", "f.deadline(handshakeLimit)\n\tif err := tc.HandshakeContext", "if err := tc.HandshakeContext", "proxy", "TestDoorDoesNotWait"},
+	{[]int{222}, "proxy/door.go", "f.deadline(g.srv.cfg.Patience.Handshake)\n\tif err := tc.HandshakeContext", "if err := tc.HandshakeContext", "proxy", "TestDoorDoesNotWait"},
 	{[]int{223}, "cmd/sidecar/doorway.go", "if !slices.Contains(d.pins, sha256.Sum256(c.Raw)) {", "if len(d.pins) == 0 {", e2e, "TestSidecarDoors"},
 	{[]int{223}, "cmd/sidecar/doorway.go", "if !slices.Contains(c.DNSNames, d.name) {", "if d.name == \"\" {", e2e, "TestSidecarDoors"},
 	{[]int{224}, "cmd/sidecar/doorway.go", "if slices.ContainsFunc(a.door.tokens,", "if false && slices.ContainsFunc(a.door.tokens,", e2e, "TestWrongDoors"},

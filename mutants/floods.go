@@ -20,4 +20,10 @@ var floods = []mutant{
 	{[]int{39}, "proxy/h1/conn.go", "&& !token(b[:1]) {", "&& b[0] == 0 {", h1Pkg, "TestFirstByte"},
 	{[]int{334}, "proxy/forward.go", "resp.Body = &responseBody{Reader: body,", "all, _ := io.ReadAll(body)\n\tresp.Body = &responseBody{Reader: strings.NewReader(string(all)),", "cmd/sallyport", "TestLargeBodies"},
 	{[]int{334}, "proxy/forward.go", "out.Body = x.body\n", "all, _ := io.ReadAll(x.body)\n\t\tout.Body = io.NopCloser(strings.NewReader(string(all)))\n", "cmd/sallyport", "TestLargeBodies"},
+	{[]int{136}, "proxy/stages.go", "c.enter(handing)", "c.enter(resting)", "proxy", "TestAnswersNotTaken"},
+	{[]int{136}, "proxy/patient.go", "_ = x.rc.SetWriteDeadline(time.Now().Add(x.gate.idle()))", "_ = x.gate", "proxy", "TestAnswersNotTaken"},
+	{[]int{144}, "proxy/exchange.go", "context.WithCancelCause(x.r.Context())", "context.WithCancelCause(context.WithoutCancel(x.r.Context()))", e2e, "TestStormsOfClients"},
+	{[]int{370}, "proxy/stages.go", "c.enter(offering)", "c.enter(resting)", "proxy", "TestStalledBodies"},
+	{[]int{370}, "proxy/body.go", "_ = x.rc.SetReadDeadline(time.Now().Add(x.srv.cfg.Patience.Inspect))", "", "proxy", "TestStalledBodies"},
+	{[]int{370}, "proxy/patient.go", "_ = x.rc.SetReadDeadline(time.Now().Add(leave))", "_ = leave", "proxy", "TestStalledBodies"},
 }

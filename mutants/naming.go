@@ -8,7 +8,7 @@ var naming = []mutant{
 	{[]int{311}, "proxy/socks.go", "if ref := s.let(&digest, source(f.raw.RemoteAddr())); ref != nil {", "if ref := s.let(&digest, source(f.raw.RemoteAddr())); ref != nil && len(shown) == 0 {", "proxy", "TestSocksDoor"},
 	{[]int{311}, "proxy/socks/method.go", "case password == nil && slices.Contains(offered, methodNone):", "case slices.Contains(offered, methodNone):", "proxy", "TestSocksDoor"},
 	{[]int{311}, "proxy/socks.go", "r := route{ingress: \"socks\", shown: f.route.shown, answer:", "r := route{ingress: \"socks\", answer:", "proxy", "TestSocksDoor"},
-	{[]int{312}, "proxy/socks.go", "defer f.recovered()\n\tf.deadline(handshakeLimit)", "defer f.recovered()", "proxy", "TestDoorDoesNotWait"},
+	{[]int{312}, "proxy/socks.go", "defer f.recovered()\n\tf.deadline(f.gate.srv.cfg.Patience.Handshake)", "defer f.recovered()", "proxy", "TestDoorDoesNotWait"},
 	{[]int{95}, "proxy/naming.go", "if ref == nil && !g.questions.take(name, time.Now()) {", "if ref == nil && !g.questions.take(name, time.Now()) && false {", "proxy", "TestQuestionsAreFew"},
 	{[]int{95}, "proxy/naming.go", "domain := name.RegisteredDomain()", "domain := name.String()", "proxy", "TestQuestionsAreFew"},
 	{[]int{95}, "proxy/naming.go", "ref = refusalOfDecision(d)\n\t}", "_, ref = w.verdict(d)\n\t}", "proxy", "TestQuestionsAreDecided"},

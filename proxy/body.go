@@ -76,7 +76,12 @@ func (x *exchange) takeBody() error {
 	if ref := x.inspects(r.ContentLength); ref != nil {
 		return ref
 	}
+	_ = x.rc.SetReadDeadline(time.Now().Add(x.srv.cfg.Patience.Inspect))
 	head, err := io.ReadAll(io.LimitReader(r.Body, inspectLimit+1))
+	_ = x.rc.SetReadDeadline(time.Time{})
+	if late(r.Context(), err) {
+		return stalled().because(err)
+	}
 	if err != nil {
 		return refuse(http.StatusBadRequest, "body_unreadable", "the body could not be read").because(err).closing()
 	}

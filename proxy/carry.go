@@ -165,7 +165,7 @@ func (f *flow) intercept(c net.Conn, hello *sniff.Hello) {
 		return
 	}
 	tc := tls.Server(&flowConn{Conn: c, flow: f}, g.tls.forLeaf(cert))
-	f.deadline(handshakeLimit)
+	f.deadline(g.srv.cfg.Patience.Handshake)
 	if err := tc.HandshakeContext(g.ctx); err != nil {
 		f.refuseOpaque(refuse(400, "tls_handshake", "the TLS handshake failed; is sallyport's CA trusted by this client?").because(err), nil, "tls")
 		return

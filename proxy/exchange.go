@@ -68,6 +68,7 @@ type exchange struct {
 	first    atomic.Int64 // nanoseconds from start to the first byte of the answer; set by the transport
 	result   audit.Result
 	recorded bool
+	hurried  bool // what is left of it has an end
 }
 
 // cutGrace is how long the end of what a change cut may take.
@@ -152,6 +153,9 @@ func (x *exchange) end() {
 			x.refuse(refuse(http.StatusInternalServerError, "internal", "sallyport failed on this request").because(fmt.Errorf("panic: %v", p)).closing())
 			p = nil // it was answered whole
 		}
+	}
+	if x.r.ProtoMajor == 1 || x.w.n > 0 {
+		x.hurry(false)
 	}
 	x.complete()
 	x.inspectedAll()
@@ -308,7 +312,7 @@ func (x *exchange) send() error {
 	defer cut(nil)
 	x.cause = ctx
 	x.clock = newClock(x.dial.limits(x.final), cut)
-	x.clock.trailing = x.dial.trailing
+	x.clock.trailing, x.clock.client, x.clock.stall = x.dial.trailing, x.gate.idle(), x.stall
 	defer x.clock.end()
 	defer x.gate.follow(&live{again: x.again, cut: func(why error) {
 		cut(why)

@@ -130,7 +130,7 @@ func (g *Gate) accept(l net.Listener, serve func(net.Conn)) error {
 		delay = 0
 		if t, ok := c.(*net.TCPConn); ok {
 			_ = t.SetLinger(-1) // it is inherited, and would make closing wait
-			patient(stuckLimit, t)
+			patient(g.srv.cfg.Patience.Take, t)
 		}
 		if !g.enter() {
 			g.refuseConn(c, addrPort(c.LocalAddr()), refuse(429, "too_many_connections", "this sandbox has too many connections open"))

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,7 +16,8 @@ import (
 // use.
 type homes struct {
 	own    func(netip.Addr) (bool, error)
-	cookie uint64 // of the proxy's own network namespace
+	cookie uint64        // of the proxy's own network namespace
+	take   time.Duration // of Patience
 
 	mu   sync.Mutex
 	open map[net.Listener]home
@@ -29,8 +31,8 @@ type home struct {
 	kept bool // for somebody else than sandboxes
 }
 
-func newHomes(own func(netip.Addr) (bool, error)) *homes {
-	return &homes{own: own, cookie: ownNamespace(), open: map[net.Listener]home{}}
+func newHomes(own func(netip.Addr) (bool, error), take time.Duration) *homes {
+	return &homes{own: own, take: take, cookie: ownNamespace(), open: map[net.Listener]home{}}
 }
 
 // Reserve makes the address of a listener one that no sandbox reaches, whatever
@@ -95,7 +97,7 @@ func (h *homes) leave(c net.Conn) net.Conn {
 	if !ok {
 		return c
 	}
-	patient(stuckLimit, t)
+	patient(h.take, t)
 	o := &outbound{TCPConn: t, homes: h, ends: ends{addrPort(t.LocalAddr()), addrPort(t.RemoteAddr())}}
 	h.out.Store(o.ends, o)
 	return o

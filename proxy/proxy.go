@@ -109,7 +109,8 @@ type Config struct {
 	// Own reports whether an address is this machine's: such a one is as shut as a
 	// private one. nil asks the kernel.
 	Own func(netip.Addr) (bool, error)
-	// TunnelIdle ends a tunnel or a WebSocket in which neither side says anything; 0 means 15 min.
+	// TunnelIdle ends a tunnel or a WebSocket in which neither side says anything, and an
+	// exchange whose client stops in its request or does not take its answer; 0 means 15 min.
 	TunnelIdle time.Duration
 	// TunnelLife ends a tunnel or a WebSocket however much it carries; 0 does not.
 	TunnelLife time.Duration
@@ -117,6 +118,8 @@ type Config struct {
 	Progress time.Duration
 	// MaxRate bounds the requests that one sandbox begins in a second; 0 does not.
 	MaxRate int
+	// Patience is how long clients are waited for elsewhere.
+	Patience Patience
 }
 
 // A Server is one proxy for many sandboxes: Open makes the gate of each.
@@ -153,6 +156,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	cfg.TunnelIdle = cmp.Or(cfg.TunnelIdle, DefaultTunnelIdle)
 	cfg.Progress = cmp.Or(cfg.Progress, time.Minute)
+	cfg.Patience = cfg.Patience.or(defaultPatience)
 	if cfg.MaxConns == 0 {
 		cfg.MaxConns = DefaultConns
 	}
@@ -174,7 +178,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.MaxInspected == 0 {
 		cfg.MaxInspected = 256 << 20
 	}
-	s := &Server{marks: m, homes: newHomes(cfg.Own), close: stop, cfg: cfg, in: newHandoff(), out: newHandoff(), inPlain: newHandoff(), gates: map[*Gate]struct{}{}}
+	s := &Server{marks: m, homes: newHomes(cfg.Own, cfg.Patience.Take), close: stop, cfg: cfg, in: newHandoff(), out: newHandoff(), inPlain: newHandoff(), gates: map[*Gate]struct{}{}}
 	s.forward = newForwarder(s)
 	s.inner, s.outer, s.plain = s.httpServer(true, true, false), s.httpServer(true, false, false), s.httpServer(false, false, true)
 	s.wg.Go(func() { _ = s.inner.Serve(s.in) })
@@ -183,12 +187,12 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// Limits of one request head; beyond them 431 or 414.
-const (
-	maxHead        = 64 << 10
-	handshakeLimit = 10 * time.Second
-	idleLimit      = 2 * time.Minute
-)
+// maxHead bounds one request head; beyond it 431 or 414.
+const maxHead = 64 << 10
+
+// ages bound an answer of a server of ours. What ends one is elsewhere; but to set a
+// deadline of a stream of HTTP/2 that is closed would keep it, unless it had one.
+const ages = 10 * 365 * 24 * time.Hour
 
 func (s *Server) httpServer(h1, h2, h2c bool) *http.Server {
 	p := new(http.Protocols)
@@ -198,8 +202,9 @@ func (s *Server) httpServer(h1, h2, h2c bool) *http.Server {
 	return &http.Server{
 		Handler:                      http.HandlerFunc(s.serve),
 		Protocols:                    p,
-		ReadHeaderTimeout:            handshakeLimit,
-		IdleTimeout:                  idleLimit,
+		ReadHeaderTimeout:            s.cfg.Patience.Handshake,
+		WriteTimeout:                 ages,
+		IdleTimeout:                  s.cfg.Patience.Keep,
 		MaxHeaderBytes:               maxHead,
 		DisableGeneralOptionsHandler: true,
 		HTTP2:                        inwards(),

@@ -160,9 +160,7 @@ func (x *exchange) refuse(ref *Refusal) {
 		ref = closing.closing()
 	}
 	x.refused(ref)
-	if ref.Close && x.body != nil {
-		_ = x.rc.SetReadDeadline(time.Now().Add(time.Second))
-	}
+	x.hurry(ref.Close)
 	x.await()
 	x.w.mu.Lock()
 	x.w.wrote, x.w.status = true, ref.Status
@@ -193,6 +191,11 @@ func (x *exchange) refused(ref *Refusal) {
 func (x *exchange) clientGone(err error) {
 	if e := ended(x.cause); e != nil {
 		x.endedBy(e)
+		x.w.broken = err
+		return
+	}
+	if ref := lateness(x.cause); ref != nil {
+		x.fail(ref.Code, ref)
 		x.w.broken = err
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"sallyport/dest"
 	"sallyport/policy"
@@ -84,8 +85,10 @@ func (x *exchange) respond() error {
 	a := x.decision.Respond
 	x.result.Source = "proxy"
 	if x.body != nil {
+		_ = x.rc.SetReadDeadline(time.Now().Add(x.srv.cfg.Patience.Leave))
 		_, _ = io.CopyN(io.Discard, x.body, inspectLimit)
 	}
+	x.hurry(false)
 	body := x.srv.cfg.Credentials.RedactString(a.Body)
 	h := x.w.Header()
 	for _, f := range a.Header {

@@ -17,7 +17,7 @@ import (
 // SOCKS5 by its first byte, HTTP otherwise.
 func (f *flow) hear(c net.Conn) {
 	defer f.recovered()
-	f.deadline(handshakeLimit)
+	f.deadline(f.gate.srv.cfg.Patience.Handshake)
 	var first [1]byte
 	if _, err := io.ReadFull(c, first[:]); err != nil { // it asked for nothing
 		f.end()
@@ -56,7 +56,7 @@ func (f *flow) socks(c net.Conn) {
 	}
 	f.deadline(0)
 	r := route{ingress: "socks", shown: f.route.shown, answer: func(ref *Refusal) error {
-		_ = c.SetWriteDeadline(time.Now().Add(handshakeLimit))
+		_ = c.SetWriteDeadline(time.Now().Add(f.gate.srv.cfg.Patience.Handshake))
 		defer func() { _ = c.SetWriteDeadline(time.Time{}) }()
 		return socks.Answer(c, socksReply(ref))
 	}}

@@ -15,22 +15,27 @@ func late(ctx context.Context, err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &ne) && ne.Timeout() || errors.Is(context.Cause(ctx), context.DeadlineExceeded)
 }
 
-// A stage is what an exchange waits for its upstream to do.
+// A stage is what an exchange waits for.
 type stage int
 
 const (
-	resting  stage = iota // the upstream is not waited for
+	resting  stage = iota // neither is waited for
 	sending               // it takes more of the request
 	awaiting              // it answers
 	reading               // more of the answer comes
+	offering              // the client sends more of the request
+	handing               // it takes what came of the answer
 )
 
-// A clock ends an exchange whose upstream does not go on. What the client is waited
-// for, and what a dial takes, it does not count. It is safe for concurrent use.
+// A clock ends an exchange whose upstream does not go on, or whose client does not:
+// each is given its own time, and what a dial takes is not counted. It is safe for
+// concurrent use.
 type clock struct {
 	limits   Timeouts
 	cut      context.CancelCauseFunc
 	trailing func() bool // the answer is whole but for its trailer
+	client   time.Duration
+	stall    func(stage) // ends what waits for the client
 
 	mu       sync.Mutex
 	now      stage
@@ -42,7 +47,7 @@ type clock struct {
 }
 
 func newClock(limits Timeouts, cut context.CancelCauseFunc) *clock {
-	c := &clock{limits: limits, cut: cut, trailing: func() bool { return false }}
+	c := &clock{limits: limits, cut: cut, trailing: func() bool { return false }, stall: func(stage) {}}
 	c.timer = time.AfterFunc(time.Hour, c.ring)
 	c.timer.Stop()
 	return c
@@ -63,6 +68,8 @@ func (c *clock) enter(s stage) {
 		c.timer.Reset(c.limits.Response)
 	case reading:
 		c.timer.Reset(min(c.limits.Body, c.limits.Trailer))
+	case offering, handing:
+		c.timer.Reset(c.client)
 	}
 }
 
@@ -81,6 +88,8 @@ func (c *clock) ring() {
 		ref = refuse(http.StatusGatewayTimeout, "request_timeout", "the destination stopped taking the request")
 	case awaiting:
 		ref = refuse(http.StatusGatewayTimeout, "response_timeout", "the destination did not answer in time")
+	case offering, handing:
+		ref = stalled()
 	case reading:
 		switch past := time.Since(c.since); {
 		case c.trailing() && past >= c.limits.Trailer:
@@ -94,6 +103,9 @@ func (c *clock) ring() {
 	}
 	c.over = true
 	c.cut(&lateError{ref})
+	if c.now == offering || c.now == handing {
+		c.stall(c.now)
+	}
 }
 
 func (c *clock) do(f func()) {
@@ -112,7 +124,7 @@ func (c *clock) given() { c.do(func() { c.whole = false; c.enter(sending) }) }
 func (c *clock) fetching() {
 	c.do(func() {
 		if !c.answered {
-			c.enter(resting)
+			c.enter(offering)
 		}
 	})
 }
@@ -154,7 +166,8 @@ func (c *clock) headed() { c.do(func() { c.answered = true; c.enter(resting) }) 
 // listening: more of the answer is waited for, until heard.
 func (c *clock) listening() { c.do(func() { c.enter(reading) }) }
 
-func (c *clock) heard() { c.do(func() { c.enter(resting) }) }
+// heard: it came, for the client to take.
+func (c *clock) heard() { c.do(func() { c.enter(handing) }) }
 
 // end stops the clock for good.
 func (c *clock) end() { c.do(func() { c.over = true; c.timer.Stop() }) }
