@@ -1,9 +1,7 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
@@ -35,31 +33,6 @@ func everyDir(dirs []string, do func(dir string) (bool, error)) error {
 		return &exitError{code: 1}
 	}
 	return nil
-}
-
-func policyTestCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "test DIR…",
-		Short:   "Run a policy's own tests",
-		Long:    "test runs the rules whose names begin with test_ in files that end in _test.rego. A policy without tests fails.",
-		Example: "  sallyport policy test ./policy",
-		Args:    cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return everyDir(args, func(dir string) (bool, error) { return testPolicy(cmd.Context(), cmd.OutOrStdout(), dir) })
-		},
-	}
-}
-
-func testPolicy(ctx context.Context, w io.Writer, dir string) (bool, error) {
-	passed, failed, err := rego.Test(ctx, dir, w)
-	if err != nil {
-		return false, err
-	}
-	fmt.Fprintf(w, "%s: %d passed, %d failed\n", dir, passed, failed)
-	if passed+failed == 0 {
-		return false, fmt.Errorf("%s: there are no tests: write rules named test_… in files that end in _test.rego", dir)
-	}
-	return failed == 0, nil
 }
 
 func policyFmtCommand() *cobra.Command {
