@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,10 +47,34 @@ func NewDoor(a Asks) *Door {
 // A shown is what came of one connection to a door. CONNECT hands it on.
 type shown struct {
 	door  *Door
-	token atomic.Pointer[[sha256.Size]byte] // digest of what the newest request showed
 	certs atomic.Pointer[[]*x509.Certificate]
 	known atomic.Bool // a request was let in
 	leave func()      // makes room for another stranger, once
+
+	mu     sync.Mutex
+	many   bool                // requests come beside each other: HTTP/2
+	tokens [][sha256.Size]byte // digests of what the newest request showed, or of what all did that were let in
+}
+
+// shows keeps what a request shows, from before it is judged.
+func (s *shown) shows(token [sha256.Size]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.many {
+		s.tokens = s.tokens[:0]
+	}
+	if !slices.Contains(s.tokens, token) {
+		s.tokens = append(s.tokens, token)
+	}
+}
+
+// wrong forgets what a request showed beside others, which are let in all the same.
+func (s *shown) wrong(token [sha256.Size]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.many {
+		s.tokens = slices.DeleteFunc(s.tokens, func(t [sha256.Size]byte) bool { return t == token })
+	}
 }
 
 // left notes that this is no stranger, or is gone.
@@ -66,7 +91,9 @@ func (s *shown) still() bool {
 	if len(a.Tokens) == 0 && a.Client == nil {
 		return false
 	}
-	if t := s.token.Load(); t != nil && !a.knows(*t) || t == nil && s.known.Load() && len(a.Tokens) > 0 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if slices.ContainsFunc(s.tokens, func(t [sha256.Size]byte) bool { return !a.knows(t) }) || len(s.tokens) == 0 && s.known.Load() && len(a.Tokens) > 0 {
 		return false
 	}
 	c := s.certs.Load()
@@ -159,8 +186,8 @@ func (x *exchange) admit() *Refusal {
 	}
 	token, some := proxyToken(x.r.Header)
 	delete(x.r.Header, "Proxy-Authorization")
-	if len(s.door.asks.Load().Tokens) > 0 && x.flow.wire.Refused(x.r) != nil { // its head could not be read, so nothing was shown
-		return refusalOf(x.flow.wire.Refused(x.r)).closing()
+	if len(s.door.asks.Load().Tokens) > 0 && x.flow.violation(x.r) != nil { // its head could not be read, so nothing was shown
+		return refusalOf(x.flow.violation(x.r)).closing()
 	}
 	shows := &token
 	if !some {
@@ -189,8 +216,9 @@ func (s *shown) let(token *[sha256.Size]byte, from netip.Addr) *Refusal {
 		if !ok {
 			return refuse(http.StatusTooManyRequests, "proxy_auth_limited", "too many wrong tokens came from this address")
 		}
-		s.token.Store(token)
+		s.shows(*token)
 		if !s.door.asks.Load().knows(*token) {
+			s.wrong(*token)
 			return refuse(http.StatusProxyAuthRequired, "proxy_auth_wrong", "the token is not this sandbox's")
 		}
 		refund()
@@ -233,5 +261,14 @@ func (x *exchange) turnAway(ref *Refusal) {
 	ev.Result = &audit.Result{Outcome: "failure", Status: ref.Status, Source: "proxy"}
 	x.gate.flood(ev)
 	_ = x.rc.SetReadDeadline(time.Now().Add(time.Second))
-	ref.write(x.w.ResponseWriter, x.r, "")
+	ref.write(&parting{x.w.ResponseWriter}, x.r, "")
+}
+
+// A parting answer is the last on its connection, in HTTP/2 as well: GOAWAY follows.
+type parting struct{ http.ResponseWriter }
+
+// WriteHeader sends the head.
+func (w *parting) WriteHeader(status int) {
+	w.Header().Set("Connection", "close")
+	w.ResponseWriter.WriteHeader(status)
 }

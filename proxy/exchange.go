@@ -181,15 +181,18 @@ func (x *exchange) connect() {
 		return
 	}
 	a, err := dest.ParseAddr(x.r.RequestURI)
-	if err != nil || x.flow.wire.Refused(x.r) != nil {
+	if bad := x.flow.violation(x.r); err != nil || bad != nil {
 		x.recorded = false
-		if r := x.flow.wire.Refused(x.r); r != nil {
-			err = r
+		if bad != nil {
+			err = bad
 		}
 		x.refuse(refuse(http.StatusBadRequest, "authority_invalid", "CONNECT needs host:port").because(err).closing())
 		return
 	}
 	via, ref := x.srv.marks.passed(x.r.Header["Via"])
+	if ref == nil && x.flow.door != nil {
+		ref = connectFields(x.r, a)
+	}
 	if ref != nil {
 		x.recorded = false
 		x.refuse(ref)
@@ -202,6 +205,10 @@ func (x *exchange) connect() {
 			x.refuse(ref)
 			return
 		}
+	}
+	if x.flow.door != nil {
+		x.stream()
+		return
 	}
 	x.srv.forward.ServeHTTP(&connectWriter{x.w.ResponseWriter}, x.r)
 }

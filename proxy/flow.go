@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"net"
+	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -48,6 +49,7 @@ type flow struct {
 	asked *ward
 
 	wire *h1.Conn    // nil for h2
+	door *doorConn   // nil but for h2 of the explicit proxy
 	mute atomic.Bool // it asked the explicit proxy for nothing yet
 	once sync.Once
 }
@@ -169,6 +171,14 @@ func flowOf(c net.Conn) *flow {
 		return c.NetConn().(*flowConn).flow
 	}
 	return nil
+}
+
+// violation is why a request stands for what could not be read, or nil.
+func (f *flow) violation(r *http.Request) *h1.Error {
+	if f.wire == nil {
+		return nil
+	}
+	return f.wire.Refused(r)
 }
 
 // deadline bounds a read or write on the raw connection; 0 lifts it.

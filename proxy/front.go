@@ -15,10 +15,8 @@ import (
 func (x *exchange) front() error {
 	r := x.r
 	f := x.flow
-	if f.wire != nil {
-		if err := f.wire.Refused(r); err != nil {
-			return err
-		}
+	if err := f.violation(r); err != nil {
+		return err
 	}
 	if err := canon.Headers(r.Header); err != nil {
 		return err
@@ -61,11 +59,11 @@ func (x *exchange) authority() error {
 	port := f.port
 	if f.route.ingress == "forward" {
 		port = 80
-		if r.URL.Host == "" {
+		if r.URL.Host == "" && r.ProtoMajor == 1 {
 			return refuse(http.StatusBadRequest, "not_a_proxy_request", "a proxy expects a target with a scheme and a host").closing()
 		}
 	}
-	if r.URL.Scheme != "" && r.URL.Scheme != x.scheme {
+	if r.URL.Scheme != "" && r.URL.Scheme != x.scheme || f.door != nil && r.TLS != nil { // which says in HTTP/2 that :scheme is https
 		return refuse(http.StatusBadRequest, "scheme_invalid", "the target's scheme is not that of the connection").closing()
 	}
 	if r.Host == "" {

@@ -45,6 +45,10 @@ func newForwarder(s *Server) http.Handler {
 // connected answers a CONNECT and lets the connection meet the transparent ones.
 func (s *Server) connected(req *http.Request, c net.Conn) {
 	x := exchangeFrom(req.Context())
+	if t, ok := c.(*stream); ok {
+		x.opened(t)
+		return
+	}
 	f := x.flow
 	f.deadline(0)
 	if _, err := io.WriteString(c, "HTTP/1.1 200 Connection established\r\nSallyport-Connection: "+f.id+"\r\n\r\n"); err != nil {

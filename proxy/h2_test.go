@@ -116,6 +116,9 @@ func (c *h2Client) send(fields []string, body []byte, trailers []string) h2Answe
 				return a
 			}
 		case *http2.GoAwayFrame:
+			if f.ErrCode == http2.ErrCodeNo { // streams that were begun go on
+				continue
+			}
 			a.reset = a.status == ""
 			return a
 		}

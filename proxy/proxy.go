@@ -128,6 +128,7 @@ type Server struct {
 	inner   *http.Server // requests of intercepted and plain transparent connections
 	outer   *http.Server // requests to the explicit proxy
 	plain   *http.Server // requests of HTTP/2 without TLS
+	doors   *doorServer  // requests of HTTP/2 to the explicit proxy
 	in, out *handoff
 	inPlain *handoff
 	forward http.Handler // goproxy
@@ -181,6 +182,10 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{marks: m, homes: newHomes(cfg.Own, cfg.Patience.Take), close: stop, cfg: cfg, in: newHandoff(), out: newHandoff(), inPlain: newHandoff(), gates: map[*Gate]struct{}{}}
 	s.forward = newForwarder(s)
 	s.inner, s.outer, s.plain = s.httpServer(true, true, false), s.httpServer(true, false, false), s.httpServer(false, false, true)
+	if s.doors, err = s.newDoorServer(); err != nil {
+		stop()
+		return nil, err
+	}
 	s.wg.Go(func() { _ = s.inner.Serve(s.in) })
 	s.wg.Go(func() { _ = s.outer.Serve(s.out) })
 	s.wg.Go(func() { _ = s.plain.Serve(s.inPlain) })
@@ -227,7 +232,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for _, g := range gates {
 		g.drain(ctx)
 	}
-	err := errors.Join(s.outer.Shutdown(ctx), s.inner.Shutdown(ctx), s.plain.Shutdown(ctx))
+	err := errors.Join(s.outer.Shutdown(ctx), s.doors.shutdown(ctx), s.inner.Shutdown(ctx), s.plain.Shutdown(ctx))
 	if err != nil {
 		_, _, _ = s.outer.Close(), s.inner.Close(), s.plain.Close()
 	}

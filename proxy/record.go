@@ -39,7 +39,7 @@ func (x *exchange) requestRecord() *audit.Request {
 	if !f.route.connect.Host().IsZero() {
 		out.Connect = f.route.connect.String()
 	}
-	if f.wire != nil && f.wire.Refused(r) != nil { // r stands for what could not be read
+	if f.violation(r) != nil { // r stands for what could not be read
 		if a := f.where(f.tlsName()); a.Port() != 0 {
 			out.Host, out.Port = a.Host().String(), a.Port()
 		}

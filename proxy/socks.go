@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +25,11 @@ func (f *flow) hear(c net.Conn) {
 		return
 	}
 	f.mute.Store(false)
+	if tc, ok := c.(*tls.Conn); ok && tc.ConnectionState().NegotiatedProtocol == "h2" {
+		f.deadline(0)
+		f.share(tc, first[0])
+		return
+	}
 	switch first[0] {
 	case socks.Version5:
 		f.socks(c)

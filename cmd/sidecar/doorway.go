@@ -42,7 +42,7 @@ func (d *doorway) asks(issuer proxy.Issuer) proxy.Asks {
 	if len(d.names) == 0 {
 		return a
 	}
-	a.TLS = &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, SessionTicketsDisabled: true, // each handshake proves who it is
+	a.TLS = &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, SessionTicketsDisabled: true, // each handshake proves who it is
 		GetCertificate: func(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			name := d.names[0]
 			if a, ok := h.Conn.LocalAddr().(*net.TCPAddr); ok && h.ServerName == "" { // reached by its address
