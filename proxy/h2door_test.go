@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -165,8 +166,8 @@ func TestHTTP2DoorTunnels(t *testing.T) {
 	}
 }
 
-// Each side can end what it says and be told on, and each byte is counted, beside
-// another tunnel of the connection that takes nothing.
+// hostile 371: each side can end what it says and be told on, and each byte is counted,
+// beside another tunnel of the connection that takes nothing.
 func TestHTTP2DoorHalfCloses(t *testing.T) {
 	big := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
 	for _, server := range []bool{false, true} {
@@ -176,7 +177,15 @@ func TestHTTP2DoorHalfCloses(t *testing.T) {
 			stuck := make(chan struct{})
 			defer close(stuck)
 			idle := d.connect(fmt.Sprintf("idle.example.com:%d", upstream(t, func(c *net.TCPConn) { _ = c.SetReadBuffer(4 << 10); <-stuck })), doorToken)
-			go func() { _, _ = idle.Write(make([]byte, 32<<20)) }()
+			var taken atomic.Int64
+			go func() {
+				for err := error(nil); err == nil; taken.Add(1) {
+					_, err = idle.Write(make([]byte, 16<<10))
+				}
+			}()
+			for was := int64(-1); taken.Load() != was; time.Sleep(200 * time.Millisecond) { // until nothing more is
+				was = taken.Load()
+			}
 			first := func(w io.Writer, end func() error, in io.Reader) error { // says a little, ends, and is told much
 				if _, err := io.WriteString(w, "early"); err != nil {
 					return err
@@ -212,8 +221,15 @@ func TestHTTP2DoorHalfCloses(t *testing.T) {
 			if server {
 				talk, in, out = second, out, in
 			}
-			if err := errors.Join(talk(s, s.CloseWrite, s), <-up); err != nil {
-				t.Error(err)
+			both := make(chan error, 1)
+			go func() { both <- errors.Join(talk(s, s.CloseWrite, s), <-up) }()
+			select {
+			case err := <-both:
+				if err != nil {
+					t.Error(err)
+				}
+			case <-time.After(20 * time.Second):
+				t.Fatal("one tunnel holds up another")
 			}
 			e := r.closed()
 			if e.Int("bytes.client_in") != in || e.Int("bytes.client_out") != out || e.Str("event.outcome") != "success" {
@@ -223,7 +239,7 @@ func TestHTTP2DoorHalfCloses(t *testing.T) {
 	}
 }
 
-// A tunnel that is cut looks cut, and the connection and its other tunnels go on.
+// hostile 372, 373: a tunnel that is cut looks cut, and the connection and its other tunnels go on.
 func TestHTTP2DoorCuts(t *testing.T) {
 	for name, c := range map[string]struct {
 		serve func(*net.TCPConn)
@@ -259,8 +275,8 @@ func TestHTTP2DoorCuts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, rigging{policy: opaqueAll})
 			d := r.h2door()
-			other := d.connect(fmt.Sprintf("other.example.com:%d", upstream(t, echo)), otherToken)
 			s := d.connect(fmt.Sprintf("api.example.com:%d", upstream(t, c.serve)), doorToken)
+			other := d.connect(fmt.Sprintf("other.example.com:%d", upstream(t, echo)), otherToken)
 			if b := make([]byte, 6); s.resp.StatusCode != http.StatusOK {
 				t.Fatal(s.resp)
 			} else if _, err := io.ReadFull(s, b); err != nil || string(b) != "so far" {
@@ -291,7 +307,7 @@ func TestHTTP2DoorCuts(t *testing.T) {
 	}
 }
 
-// hostile 68, 220: at the door CONNECT over HTTP/2 is refused as over HTTP/1, and so is
+// hostile 68, 220, 374, 375: at the door CONNECT over HTTP/2 is refused as over HTTP/1, and so is
 // what else is asked there.
 func TestHTTP2DoorRefuses(t *testing.T) {
 	r := newRig(t, rigging{origin: origin.Options{}, policy: allowAll + "\ndeny contains {\"code\": \"not_there\", \"public\": \"no\"} if input.destination.host == \"bad.example.com\"\n"})
