@@ -15,14 +15,6 @@ import (
 	"sallyport/proxy/h2"
 )
 
-// What waits in HTTP/2 to the explicit proxy until it is read: streams have so little
-// that all of them together leave room for each, so none that stops holds others up.
-const (
-	doorStreams = 250
-	doorStream  = 64 << 10 // bytes
-	doorAll     = doorStreams * doorStream
-)
-
 // streamMark is the field of an answer to CONNECT that names its connection.
 const streamMark = "sallyport-connection"
 
@@ -38,7 +30,6 @@ type doorServer struct {
 func (s *Server) newDoorServer() (*doorServer, error) {
 	//lint:ignore SA1019 as above
 	d := &doorServer{base: s.httpServer(false, true, false), h2: new(http2.Server)}
-	d.base.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: doorStreams, MaxReceiveBufferPerStream: doorStream, MaxReceiveBufferPerConnection: doorAll}
 	//lint:ignore SA1019 as above
 	return d, http2.ConfigureServer(d.base, d.h2)
 }

@@ -166,7 +166,7 @@ func TestHTTP2DoorTunnels(t *testing.T) {
 	}
 }
 
-// hostile 371: each side can end what it says and be told on, and each byte is counted,
+// hostile 332: each side can end what it says and be told on, and each byte is counted,
 // beside another tunnel of the connection that takes nothing.
 func TestHTTP2DoorHalfCloses(t *testing.T) {
 	big := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
