@@ -128,7 +128,7 @@ func (t *stream) Write(p []byte) (int, error) {
 	case t.late.Load():
 		return 0, os.ErrDeadlineExceeded
 	}
-	stuck := time.AfterFunc(stuckLimit, t.abort) // a client that gives no window is not waited for (hostile 136)
+	stuck := time.AfterFunc(t.x.gate.idle(), t.abort) // a client that gives no window is not waited for (hostile 136)
 	defer stuck.Stop()
 	n, err := t.w.Write(p)
 	if err == nil {
