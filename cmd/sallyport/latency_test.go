@@ -53,8 +53,17 @@ func (e *emitter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		defer c.Close()
 		fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", ws.Accept(r.Header.Get("Sec-Websocket-Key")))
+		left := make(chan struct{})
+		go func() {
+			defer close(left)
+			_, _ = io.Copy(io.Discard, c)
+		}()
 		for out := ws.NewWriter(c, ws.Server); ; {
-			<-events
+			select {
+			case <-left:
+				return
+			case <-events:
+			}
 			if out.Write(ws.Piece{Op: ws.Text, First: true, Last: true, Payload: strconv.AppendInt(nil, since(), 10)}) != nil {
 				return
 			}
@@ -180,8 +189,11 @@ func percentile(took []time.Duration, percent int) time.Duration {
 	return took[len(took)*percent/100].Round(time.Microsecond)
 }
 
-// mostAdded is how much later the slowest hundredth may be.
-const mostAdded = 2 * time.Millisecond
+// A bar is how much later one way may be than the other, at a percentile.
+type bar struct {
+	percent int
+	added   time.Duration
+}
 
 // A timed does something and says what is to be counted of the time.
 type timed func() (time.Duration, error)
@@ -202,14 +214,14 @@ func waited(pids ...int) (sum time.Duration) {
 	return sum
 }
 
-// compare measures both ways by turns, up to six times, and holds the best round to
+// compare measures both ways by turns, up to ten times, and holds the best round to
 // what may be added. On a machine that has others to serve, what this process and the
 // sidecar waited for a processor does not count, and neither does what the disk takes,
 // where it is given, by the same turns.
-func (s *side) compare(t *testing.T, what string, times int, direct, through timed, disk ...timed) {
+func (s *side) compare(t *testing.T, what string, b bar, times int, direct, through timed, disk ...timed) {
 	t.Helper()
 	ways, within := append([]timed{direct, through}, disk...), false
-	for round := 0; round < 6 && !within; round++ {
+	for round := 0; round < 10 && !within; round++ {
 		took, net := make([][]time.Duration, len(ways)), make([][]time.Duration, len(ways))
 		for range times {
 			for i, one := range ways {
@@ -222,15 +234,15 @@ func (s *side) compare(t *testing.T, what string, times int, direct, through tim
 				net[i] = append(net[i], d-max(waited(os.Getpid(), s.b.cmd.Process.Pid)-before, 0))
 			}
 		}
-		added := percentile(took[1], 99) - percentile(took[0], 99)
-		most := mostAdded
+		added := percentile(took[1], b.percent) - percentile(took[0], b.percent)
+		most := b.added
 		for _, d := range took[2:] {
-			most += percentile(d, 99)
+			most += percentile(d, b.percent)
 		}
 		t.Logf("%s: median %v, %v directly; 99th percentile %v, %v directly: %v are added, %v may be", what,
 			percentile(took[1], 50), percentile(took[0], 50), percentile(took[1], 99), percentile(took[0], 99), added, most)
 		if within = added <= most; !within {
-			added = percentile(net[1], 99) - percentile(net[0], 99)
+			added = percentile(net[1], b.percent) - percentile(net[0], b.percent)
 			within = added <= most
 			t.Logf("%s: %v without what was waited for a processor", what, added)
 		}
@@ -268,7 +280,8 @@ func TestStreamLatency(t *testing.T) {
 	}
 	s, direct, through := bothWays(t, origin.Options{Handler: e})
 	disk := synced(t, s.place)
-	counted, opened, limit := 250, 100, 3*time.Minute
+	late := bar{99, 2 * time.Millisecond}
+	counted, opened, limit := 250, 150, 3*time.Minute
 	if os.Getenv("SALLYPORT_SOAK") != "" {
 		counted, opened, limit = 5000, 2000, 30*time.Minute
 	}
@@ -307,9 +320,9 @@ func TestStreamLatency(t *testing.T) {
 				return took, err
 			})
 		}
-		s.compare(t, kind, counted, events[0], events[1])
+		s.compare(t, kind, late, counted, events[0], events[1])
 		if kind != "websocket" { // which is a connection of its own
-			s.compare(t, kind+", first byte", opened, firsts[0], firsts[1], disk)
+			s.compare(t, kind+", first byte", late, opened, firsts[0], firsts[1], disk)
 		}
 	}
 	cancel()
