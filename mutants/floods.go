@@ -27,4 +27,5 @@ var floods = []mutant{
 	{[]int{370}, "proxy/body.go", "_ = x.rc.SetReadDeadline(time.Now().Add(x.srv.cfg.Patience.Inspect))", "", "proxy", "TestStalledBodies"},
 	{[]int{370}, "proxy/patient.go", "_ = x.rc.SetReadDeadline(time.Now().Add(leave))", "_ = leave", "proxy", "TestStalledBodies"},
 	{[]int{335}, "proxy/forward.go", "x.w.broken = err\n", "", "cmd/sallyport", "TestBrokenAnswersLookBroken"},
+	{[]int{335}, "proxy/writer.go", "a.done || errors.Is(err, io.EOF)", "a.done || !errors.Is(err, nil)", "cmd/sallyport", "TestBrokenAnswersLookBroken"},
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/textproto"
@@ -132,7 +133,7 @@ func (a *arrival) Read(p []byte) (int, error) {
 	if a.left > 0 {
 		a.left -= int64(n)
 	}
-	a.done = a.done || err != nil
+	a.done = a.done || errors.Is(err, io.EOF) // what comes with the news that it broke is not kept
 	return n, err
 }
 
