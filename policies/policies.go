@@ -19,3 +19,8 @@ var Default embed.FS
 //
 //go:embed examples
 var Examples embed.FS
+
+// Scaffold holds a policy to begin with: its rules, data and tests.
+//
+//go:embed scaffold
+var Scaffold embed.FS
