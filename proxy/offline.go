@@ -14,11 +14,12 @@ import (
 // one like it that arrives on a connection of its own: by the same front, so that
 // what is tried beside the proxy has the facts that the proxy will have. It takes
 // the fields off that are not forwarded. An error is why such a request is refused
-// before policy is asked, whatever it says.
-func QuestionOf(ctx context.Context, sb *sandbox.Sandbox, d Decider, r *http.Request) (*policy.Question, error) {
+// before policy is asked; barred, if not nil, why it is not carried though policy
+// allows it.
+func QuestionOf(ctx context.Context, sb *sandbox.Sandbox, d Decider, r *http.Request) (q *policy.Question, barred *Refusal, err error) {
 	m, err := newMarks()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	r = r.Clone(ctx)
 	f := &flow{https: r.URL.Scheme == "https", port: 80}
@@ -30,7 +31,7 @@ func QuestionOf(ctx context.Context, sb *sandbox.Sandbox, d Decider, r *http.Req
 	}
 	a, err := dest.ParseAuthority(r.URL.Host, f.port)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	f.name, f.port = a.Host(), a.Port()
 	if _, ip := f.name.Addr(); ip {
@@ -46,12 +47,9 @@ func QuestionOf(ctx context.Context, sb *sandbox.Sandbox, d Decider, r *http.Req
 	}
 	r.URL.Scheme, r.URL.Host = "", ""
 	srv := &Server{marks: m, cfg: Config{MaxInspected: 1 << 30}}
-	x := &exchange{srv: srv, gate: &Gate{srv: srv}, flow: f, ward: &ward{sb: sb, policy: d}, r: r}
+	x := &exchange{srv: srv, gate: &Gate{srv: srv}, flow: f, ward: &ward{sb: sb, policy: d}, r: r, rc: http.NewResponseController(nil)}
 	if err := x.front(); err != nil {
-		return nil, refusalOf(err)
+		return nil, nil, refusalOf(err)
 	}
-	if ref := x.barred(); ref != nil {
-		return nil, ref
-	}
-	return x.question(), nil
+	return x.question(), x.barred(), nil
 }

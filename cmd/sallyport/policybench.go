@@ -117,7 +117,7 @@ func (e *evaluation) price(ctx context.Context, dir, target string, each time.Du
 			return nil, err
 		}
 	}
-	q, err := proxy.QuestionOf(ctx, sb, fresh, r)
+	q, _, err := proxy.QuestionOf(ctx, sb, fresh, r)
 	if err != nil {
 		return nil, fmt.Errorf("%s is refused before the policy is asked: %w", target, err)
 	}

@@ -128,17 +128,24 @@ func (e *evaluation) run(ctx context.Context, args []string, dash int, stdin io.
 			return v, nil
 		}
 	}
-	for range 2 { // once more after a rewrite
+	var first *policy.Rewrite
+	for { // once more after a rewrite
 		d, err := e.request(ctx, p, sb, s, u, v, ask)
 		if err != nil || d == nil || d.Rewrite == nil || !d.Granted() {
 			return v, err
 		}
+		if first != nil {
+			if *d.Rewrite != *first {
+				v.Decision, v.Code, v.Public = "deny", "rewrite_again", "the policy rewrites what it has rewritten"
+			}
+			return v, nil
+		}
+		first = d.Rewrite
 		if u, err = rewritten(u, d.Rewrite); err != nil {
 			return nil, err
 		}
 		v.Note = "rewritten to " + u.String() + ", and judged again"
 	}
-	return v, nil
 }
 
 // request asks about an HTTP request, and about the addresses that were said.
@@ -155,7 +162,7 @@ func (e *evaluation) request(ctx context.Context, p *rego.Policy, sb *sandbox.Sa
 		r.Host = h
 		r.Header.Del("Host")
 	}
-	q, err := proxy.QuestionOf(ctx, sb, p, r)
+	q, barred, err := proxy.QuestionOf(ctx, sb, p, r)
 	var ref *proxy.Refusal
 	switch {
 	case errors.As(err, &ref):
@@ -170,6 +177,9 @@ func (e *evaluation) request(ctx context.Context, p *rego.Policy, sb *sandbox.Sa
 	}
 	granted := d.Granted() && (q.Destination.Protocol != "websocket" || d.WebSocket)
 	v.conclude(d, granted || d.Respond != nil && d.Err == nil && len(d.Deny) == 0)
+	if barred != nil && v.Decision == "allow" && d.Respond == nil && d.Rewrite == nil {
+		v.Decision, v.Code, v.Public, v.Note = "deny", barred.Code, barred.Public, "refused whatever the policy says"
+	}
 	if d.Granted() && !granted {
 		v.Code, v.Public = policy.CodeDefaultDeny, "websocket does not hold beside allow"
 	}

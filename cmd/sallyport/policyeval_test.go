@@ -38,6 +38,10 @@ set_headers contains {"name": "X-Tenant-Id", "value": input.sandbox.props.tenant
 
 credentials contains "api" if input.destination.host == "api.example.com"
 
+allow if startswith(input.destination.host, "twice")
+
+rewrite := {"host": concat("", ["twice", input.destination.host])} if startswith(input.destination.host, "twice")
+
 rewrite := {"host": "api.example.com"} if input.destination.host == "old.example.com"
 
 requires_props contains "tenant_id"
@@ -68,7 +72,9 @@ func TestPolicyEval(t *testing.T) {
 		{[]string{"DELETE", "https://api.example.com/x", "--trace"}, 1, []string{"default_deny (no rule allows this)", "failed  egress.allow at policy/egress.rego:5, in line 8: web.reads(input.request.method)", `input.request.method is "DELETE"`, "failed  lib.web.reads at policy/web.rego:3, in line 3"}},
 		{[]string{"https://api.example.com/admin/x"}, 1, []string{"no_admin (closed)", "deny    no_admin: closed: runbook 7", "held    egress.deny at policy/egress.rego:22"}},
 		{[]string{"https://api.example.com/a/../b"}, 1, []string{"path_invalid", "refused before the policy is asked"}},
-		{[]string{"http://api.example.com:22/"}, 1, []string{"port_denied"}},
+		{[]string{"http://api.example.com:22/"}, 1, []string{"port_denied", "refused whatever the policy says"}},
+		{[]string{"http://api.example.com:22/admin"}, 1, []string{"no_admin"}},
+		{[]string{"https://twice.example.com/"}, 1, []string{"rewrite_again"}},
 		{[]string{"POST", "https://api.example.com/x", "-d", `{"name": "a"}`}, 0, []string{"allow", "egress.rego:11"}},
 		{[]string{"POST", "https://api.example.com/x", "-d", `{"name": "b"}`, "--trace"}, 1, []string{"default_deny", `input.request.body.name is "b"`}},
 		{[]string{"POST", "https://api.example.com/x", "-d", "@body.json"}, 0, []string{"allow"}},

@@ -28,6 +28,9 @@ func (l *lint) costs() {
 		}
 		switch op := e.Operator().String(); op {
 		case "lower", "upper":
+			if ast.IsConstant(l.stands(r, e.Operand(0)).Value) {
+				return
+			}
 			advice := "compare it with a set of all spellings, or leave it to the last of the conditions"
 			what := "what is compared with it is not in the index"
 			if refs := l.paths(r, e.Operand(0)); slices.ContainsFunc(refs, canonical) {

@@ -23,9 +23,9 @@ func (l *lint) dead() {
 	for _, r := range l.rules {
 		switch w := whole[r.Ref().String()]; {
 		case !used[r]:
-			l.warn(r.Location, "unreachable", "use it, or leave it out", "nothing uses rule %v", r.Ref())
+			l.warn(r.Location, "unreachable", "use it, or leave it out", "nothing uses rule %v", r.Ref().GroundPrefix())
 		case w != nil && w != r && !r.Default:
-			l.warn(r.Location, "unreachable", "leave one of the two out", "rule %v decides nothing: the one in line %d always holds", r.Ref(), w.Location.Row)
+			l.warn(r.Location, "unreachable", "leave one of the two out", "rule %v decides nothing: the one in line %d always holds", r.Ref().GroundPrefix(), w.Location.Row)
 		case r.Else != nil && always(r):
 			l.warn(r.Else.Location, "unreachable", "leave the else out, or give what stands before it a condition", "this else is never reached: what stands before it always holds")
 		}
@@ -48,7 +48,7 @@ func (l *lint) contradictions(r *ast.Rule) {
 	said := map[string][]string{}
 	for _, e := range r.Body {
 		if t, ok := e.Terms.(*ast.Term); ok && !e.Negated && t.Value.Compare(ast.Boolean(false)) == 0 {
-			l.warn(e.Location, "unreachable", "leave the rule out", "rule %v never holds: one of its conditions is false", r.Ref())
+			l.warn(e.Location, "unreachable", "leave the rule out", "rule %v never holds: one of its conditions is false", r.Ref().GroundPrefix())
 		}
 		if e.Negated || len(e.With) > 0 {
 			continue
@@ -64,7 +64,7 @@ func (l *lint) contradictions(r *ast.Rule) {
 		}
 		left := slices.DeleteFunc(slices.Clone(old), func(s string) bool { return !slices.Contains(values, s) })
 		if len(left) == 0 {
-			l.warn(e.Location, "unreachable", "write two rules if either is meant", "rule %v never holds: %s cannot be %s and %s at once", r.Ref(), subject, either(old), either(values))
+			l.warn(e.Location, "unreachable", "write two rules if either is meant", "rule %v never holds: %s cannot be %s and %s at once", r.Ref().GroundPrefix(), subject, either(old), either(values))
 		}
 		said[subject] = left
 	}

@@ -53,7 +53,7 @@ func (p *Policy) Trace(ctx context.Context, q *policy.Question) (*Trace, error) 
 		rego.EvalRuleIndexing(false), rego.EvalEarlyExit(false), rego.EvalQueryTracer(t))
 	out := &Trace{Held: []RuleAt{}, Failed: []Failed{}}
 	for _, r := range t.order {
-		at := RuleAt{strings.TrimPrefix(r.Ref().String(), "data."), r.Location.File, r.Location.Row}
+		at := RuleAt{strings.TrimPrefix(r.Ref().GroundPrefix().String(), "data."), r.Location.File, r.Location.Row}
 		if t.got[r] {
 			out.Held = append(out.Held, at)
 		} else if ev, ok := t.far[r]; ok {
