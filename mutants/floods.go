@@ -28,4 +28,7 @@ var floods = []mutant{
 	{[]int{370}, "proxy/patient.go", "_ = x.rc.SetReadDeadline(time.Now().Add(leave))", "_ = leave", "proxy", "TestStalledBodies"},
 	{[]int{335}, "proxy/forward.go", "x.w.broken = err\n", "", "cmd/sallyport", "TestBrokenAnswersLookBroken"},
 	{[]int{335}, "proxy/writer.go", "a.done || errors.Is(err, io.EOF)", "a.done || !errors.Is(err, nil)", "cmd/sallyport", "TestBrokenAnswersLookBroken"},
+	{[]int{134}, "proxy/strict.go", "c.owes.Store(until.UnixNano())", "_ = until", e2e, "TestSlowClientsEnd"},
+	{[]int{134}, "proxy/proxy.go", "ReadHeaderTimeout:            s.cfg.Patience.Handshake,", "", e2e, "TestSlowClientsEnd"},
+	{[]int{357}, "proxy/strict.go", "c.lost.Store(c.Ended() < c.bodies)", "_ = c.bodies", "proxy", "TestRestOfABodyIsNoRequest"},
 }

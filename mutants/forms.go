@@ -3,8 +3,9 @@ package main
 // Guards of the forms that HTTP takes.
 var forms = []mutant{
 	{[]int{92}, "proxy/canon/grpc.go", "case !ok || rawPath[0] != '/' || !plainName(service) || !plainName(method):", "case !ok:", e2e, "TestGRPCPaths"},
-	{[]int{26}, "proxy/exchange.go", "if x.ward.stopped() == nil {", "if false {", e2e, "TestPortsOfOthers"},
+	{[]int{26}, "proxy/exchange.go", "if ref == nil && x.ward.stopped() == nil {", "if false {", e2e, "TestPortsOfOthers"},
 	{[]int{26}, "proxy/socks.go", "return w.shut(f.gate.ctx, f.question(w, \"tcp\", f.name).Destination)", "return nil", e2e, "TestPortsOfOthers"},
+	{[]int{26, 62}, "proxy/exchange.go", "x.refuse(ref.closing())", "x.refuse(ref)", "proxy", "TestRefusedConnectEnds"},
 	{[]int{26}, "proxy/barred.go", "case otherPorts[x.target.Port()]:", "case false:", e2e, "TestPortsOfOthers"},
 	{[]int{90}, "proxy/carry.go", "g.srv.in.push(f.strict(conn))", "f.mismatch = refuse(403, \"internal\", \"not decided\")\n\t\tg.srv.in.push(f.strict(conn))", e2e, "TestEveryFormIsDecidedAlike"},
 	{[]int{96}, "proxy/barred.go", "case asksNames(x.r.Header, x.facts):", "case false:", e2e, "TestDNSOverHTTPSIsRefused"},

@@ -65,6 +65,8 @@ func (x *exchange) takeBody() error {
 		}
 		return nil
 	}
+	x.arrives = &arriving{ReadCloser: r.Body}
+	r.Body = x.arrives
 	x.body = &requestBody{Reader: r.Body, Closer: r.Body}
 	if x.awaits() { // a transport that fails closes it
 		x.body.Closer = io.NopCloser(r.Body)

@@ -35,6 +35,7 @@ type exchange struct {
 	host      string // Host or :authority, canonical
 	facts     *policy.RequestFacts
 	body      *requestBody
+	arrives   *arriving             // what is below it; nil without one
 	switches  bool                  // it asks to switch protocols
 	websocket bool                  // to a WebSocket, as it must
 	peer      io.ReadWriteCloser    // that the upstream switched to; nil until then
@@ -159,6 +160,7 @@ func (x *exchange) end() {
 	}
 	x.complete()
 	x.inspectedAll()
+	x.unread()
 	if p != nil {
 		panic(http.ErrAbortHandler)
 	}
@@ -193,18 +195,16 @@ func (x *exchange) connect() {
 	if ref == nil && x.flow.door != nil {
 		ref = connectFields(x.r, a)
 	}
+	if ref == nil {
+		x.target, x.via = a, via
+	}
+	if ref == nil && x.ward.stopped() == nil {
+		ref = x.ward.shut(x.r.Context(), policy.Destination{Addr: a, Connect: a.String()})
+	}
 	if ref != nil {
 		x.recorded = false
-		x.refuse(ref)
+		x.refuse(ref.closing()) // what follows a CONNECT is read by nobody
 		return
-	}
-	x.target, x.via = a, via
-	if x.ward.stopped() == nil {
-		if ref := x.ward.shut(x.r.Context(), policy.Destination{Addr: a, Connect: a.String()}); ref != nil {
-			x.recorded = false
-			x.refuse(ref)
-			return
-		}
 	}
 	if x.flow.door != nil {
 		x.stream()

@@ -48,10 +48,11 @@ type flow struct {
 	// asked is whom the last decision about the connection itself was about.
 	asked *ward
 
-	wire *h1.Conn    // nil for h2
-	door *doorConn   // nil but for h2 of the explicit proxy
-	mute atomic.Bool // it asked the explicit proxy for nothing yet
-	once sync.Once
+	wire     *h1.Conn    // nil for h2
+	strictly *strictConn // above it
+	door     *doorConn   // nil but for h2 of the explicit proxy
+	mute     atomic.Bool // it asked the explicit proxy for nothing yet
+	once     sync.Once
 }
 
 type flowKey struct{}
@@ -118,12 +119,6 @@ func (g *Gate) event(n audit.Name) *audit.Event {
 	return &audit.Event{Name: n, Sandbox: audit.Sandbox{ID: sb.ID, Name: sb.Name, Way: string(sb.Identity.Way), Labels: sb.Labels}}
 }
 
-// A strictConn is an HTTP/1 connection that net/http reads through the strict front.
-type strictConn struct {
-	*h1.Conn
-	flow *flow
-}
-
 // handOver gives the flow's slot to the one that takes its connection on.
 func (f *flow) handOver() {
 	f.once.Do(func() {
@@ -131,20 +126,6 @@ func (f *flow) handOver() {
 		delete(f.gate.flows, f)
 		f.gate.mu.Unlock()
 	})
-}
-
-// strict puts the strict front before an HTTP/1 connection, of which some bytes
-// were read ahead.
-func (f *flow) strict(c net.Conn, ahead ...byte) net.Conn {
-	f.wire = h1.NewConn(c, h1.Limits{}, ahead...)
-	return &strictConn{Conn: f.wire, flow: f}
-}
-
-// Close ends the flow with its connection.
-func (c *strictConn) Close() error {
-	err := c.Conn.Close()
-	c.flow.end()
-	return err
 }
 
 // A flowConn lets an h2 connection be traced back to its flow, through tls.Conn.

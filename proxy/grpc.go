@@ -68,7 +68,7 @@ func (r *Refusal) grpcCode() int {
 		return grpcInternal
 	case http.StatusBadGateway, http.StatusServiceUnavailable:
 		return grpcUnavailable
-	case http.StatusGatewayTimeout:
+	case http.StatusGatewayTimeout, http.StatusRequestTimeout:
 		return grpcDeadlineExceeded
 	}
 	return grpcUnknown

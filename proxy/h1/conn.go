@@ -43,6 +43,7 @@ type Conn struct {
 
 	refused atomic.Pointer[refusal]
 	agreed  atomic.Bool
+	bodies  atomic.Int64 // that came to their end
 }
 
 type refusal struct {
@@ -68,6 +69,9 @@ func (c *Conn) Refused(r *http.Request) *Error {
 	}
 	return f.err
 }
+
+// Ended returns how many bodies came to their end. It may be called at any time.
+func (c *Conn) Ended() int64 { return c.bodies.Load() }
 
 // Switch lets what comes behind an upgrade pass unread.
 func (c *Conn) Switch() { c.agreed.Store(true) }
@@ -195,6 +199,7 @@ func (c *Conn) step() (more bool, err *Error) {
 		}
 		if len(line) == 0 {
 			c.state = inHead
+			c.bodies.Add(1)
 		} else if err := trailerLine(line); err != nil {
 			return false, err
 		}
@@ -274,6 +279,7 @@ func (c *Conn) passed(n int64) {
 	}
 	if c.state == inBody {
 		c.state = inHead
+		c.bodies.Add(1)
 	} else {
 		c.state = inChunkEnd
 	}
