@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"os/user"
@@ -197,23 +198,35 @@ func workloadUser(flag string) (uid, gid int, err error) {
 		return nobody, nobody, nil
 	}
 	u, g, hasGroup := strings.Cut(flag, ":")
-	if uid, err = strconv.Atoi(u); err != nil {
-		who, lerr := user.Lookup(u)
-		if lerr != nil {
-			return 0, 0, fmt.Errorf("--user %q: expected UID[:GID] or a user's name", flag)
+	us, gs := u, u
+	if strings.Trim(u, "+-0123456789") != "" {
+		who, err := user.Lookup(u)
+		if err != nil {
+			return 0, 0, fmt.Errorf("--user %q: expected UID[:GID] or a user's name, and there is no user %q", flag, u)
 		}
-		uid, _ = strconv.Atoi(who.Uid)
-		gid, _ = strconv.Atoi(who.Gid)
-	} else {
-		gid = uid
+		us, gs = who.Uid, who.Gid
 	}
 	if hasGroup {
-		if gid, err = strconv.Atoi(g); err != nil {
-			return 0, 0, fmt.Errorf("--user %q: the group is not a number", flag)
-		}
+		gs = g
 	}
-	if uid <= 0 || gid <= 0 {
-		return 0, 0, fmt.Errorf("--user %q: a sandbox is never root on the host", flag)
+	if uid, err = hostID(us); err == nil {
+		gid, err = hostID(gs)
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("--user %q: %w", flag, err)
 	}
 	return uid, gid, nil
+}
+
+// hostID reads a user's or a group's number, of 32 bits, that is not root's. The
+// kernel keeps the last one for none.
+func hostID(s string) (int, error) {
+	n, err := strconv.ParseUint(s, 10, 32)
+	switch {
+	case err != nil || n == math.MaxUint32:
+		return 0, fmt.Errorf("%q is no number of a user or a group: those are from 1 to %d", s, uint32(math.MaxUint32)-1)
+	case n == 0:
+		return 0, errors.New("a sandbox is never root on the host")
+	}
+	return int(n), nil
 }

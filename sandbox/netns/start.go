@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -81,6 +82,11 @@ func advice(err error) string {
 // spawn starts the init. The thread that starts it stays, since its end would be
 // taken for the parent's.
 func (s *Sandbox) spawn(sock *os.File) error {
+	for _, n := range []int{s.spec.UID, s.spec.GID} { // the kernel takes the lower 32 bits
+		if n < 0 || n >= math.MaxUint32 || uint32(n) == 0 && os.Getuid() == 0 {
+			return fmt.Errorf("the number %d is nobody's whom a sandbox may be on the host", n)
+		}
+	}
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Args = []string{"sallyport", hiddenInit}
 	cmd.Env = []string{"GOGC=off", "GOMAXPROCS=1"} // it does little, once
