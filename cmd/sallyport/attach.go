@@ -92,7 +92,10 @@ func (f *attachFlags) command(cmd *cobra.Command) *cobra.Command {
 
 // open opens the namespace, when it is there.
 func (f *attachFlags) open(ctx context.Context) (ns *os.File, err error) {
-	if (f.netns == "") == (f.pid == 0) {
+	if f.netns != "" && f.pid != 0 {
+		return nil, errors.New("which namespace? Say --netns or --pid, not both")
+	}
+	if f.netns == "" && f.pid == 0 {
 		return nil, errors.New("which namespace? Say --netns PATH or --pid N")
 	}
 	if (f.name == "") == (f.enrol == "") {

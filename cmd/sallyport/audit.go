@@ -75,7 +75,7 @@ func auditTailCommand() *cobra.Command {
 	f.BoolVarP(&o.Follow, "follow", "f", false, "go on with what is written from now on")
 	f.StringVar(&o.Sandbox, "sandbox", "", "only records of the sandbox with this `NAME` or id")
 	f.StringVar(&o.Host, "host", "", "only records about this `HOST`")
-	f.StringVar(&o.Decision, "decision", "", "only `allow`, deny, error or respond")
+	f.StringVar(&o.Decision, "decision", "", "only decisions of this `KIND`: allow, deny, error or respond")
 	f.StringVar(&o.Code, "code", "", "only refusals with this `CODE`")
 	f.StringVar(&o.Text, "text", "", "only records that contain `TEXT`")
 	f.BoolVar(&json, "json", false, "show the records as they are kept")

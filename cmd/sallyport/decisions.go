@@ -37,7 +37,7 @@ decision and of what came of it, from memory or from the log.`,
 	f := cmd.Flags()
 	f.StringVar(&q.Sandbox, "sandbox", "", "only of the sandbox with this `NAME` or id")
 	f.StringVar(&q.Host, "host", "", "only about this `HOST`")
-	f.StringVar(&q.Outcome, "decision", "", "only `allow`, deny, error, respond, or denied for deny and error")
+	f.StringVar(&q.Outcome, "decision", "", "only decisions of this `KIND`: allow, deny, error, respond, or denied for deny and error")
 	f.BoolVar(&denied, "denied", false, "only what did not pass: the same as --decision denied")
 	f.StringVar(&q.Code, "code", "", "only refusals with this `CODE`")
 	f.IntVar(&q.Limit, "limit", admin.DefaultLimit, fmt.Sprintf("at most `N`, up to %d", admin.MaxLimit))

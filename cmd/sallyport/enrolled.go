@@ -67,7 +67,7 @@ func runEnrolled(ctx context.Context, o *runOptions) error {
 	}
 	exit := box.Wait()
 	if !o.quiet {
-		fmt.Fprintf(o.stderr, "sallyport: the records of %s are with the sidecar\n", made.Sandbox.Name)
+		fmt.Fprintf(o.stderr, "sallyport: the records of %[1]s are with the sidecar: sallyport decisions --sandbox %[1]s\n", made.Sandbox.Name)
 	}
 	switch {
 	case exit.Err != nil:

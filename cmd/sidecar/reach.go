@@ -80,7 +80,7 @@ func (p *plan) destination(bad *config.Problems, key string, c config.Destinatio
 		bad.Add(c.Match.Pos, key+".match", "%v; expected HOST[:PORT] or *.HOST[:PORT]", err)
 	}
 	for i, o := range p.reach.Destinations {
-		if o.Match == d.Match {
+		if err == nil && o.Match == d.Match {
 			bad.Add(c.Match.Pos, key+".match", "network.destinations[%d] has it already", i)
 		}
 	}
@@ -100,7 +100,7 @@ func (p *plan) destination(bad *config.Problems, key string, c config.Destinatio
 			files = append(files, rel(t.S))
 		}
 		if d.Roots, err = terms.ParseRoots(files); err != nil {
-			bad.Add(c.ExtraCA.Pos, key+".extra_ca", "%s", strings.TrimPrefix(err.Error(), "--upstream-ca"))
+			bad.Add(c.ExtraCA.Pos, key+".extra_ca", "%s", strings.TrimLeft(strings.TrimPrefix(err.Error(), "--upstream-ca"), ": "))
 		}
 	}
 	p.reach.Destinations = append(p.reach.Destinations, d)
@@ -121,7 +121,7 @@ func (p *plan) parent(bad *config.Problems, key string, c config.Parent, rel fun
 		}
 	}
 	for i, o := range p.reach.Parents {
-		if o.Match == x.Match {
+		if err == nil && o.Match == x.Match {
 			bad.Add(c.Match.Pos, key+".match", "network.parents[%d] has it already", i)
 		}
 	}

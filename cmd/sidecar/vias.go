@@ -25,7 +25,7 @@ func (p *plan) vias(bad *config.Problems, key string, cs []config.Via, rel func(
 			bad.Add(c.Match.Pos, key+".match", "%v; expected HOST[:PORT] or *.HOST[:PORT]", err)
 		}
 		for j := range out {
-			if out[j].Match == v.Match {
+			if err == nil && out[j].Match == v.Match {
 				bad.Add(c.Match.Pos, key+".match", "via[%d] has it already", j)
 			}
 		}

@@ -45,7 +45,7 @@ func Conn(c net.Conn, timeout time.Duration, max int) (Kind, *Hello, net.Conn, e
 	p := &replay{Conn: c}
 	var one [1]byte
 	if _, err := io.ReadFull(c, one[:]); err != nil {
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, io.EOF) { // or it waited for less long
 			return Silent, nil, c, nil
 		}
 		return Unknown, nil, c, err
