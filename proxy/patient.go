@@ -38,7 +38,7 @@ func (x *exchange) hurry(closing bool) {
 	case x.hurried:
 	case x.r.ProtoMajor == 2:
 		_ = x.rc.SetWriteDeadline(time.Now().Add(x.gate.idle()))
-	case x.r.ContentLength != 0:
+	case x.r.ContentLength != 0 && (x.arrives == nil || !x.arrives.whole.Load()):
 		leave := x.srv.cfg.Patience.Leave
 		if closing {
 			leave = min(leave, time.Second)

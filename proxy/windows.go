@@ -13,7 +13,8 @@ const (
 	upstreamWindow = 4096 * streamWindow
 )
 
-// inwards are the settings of HTTP/2 towards clients.
+// inwards are the settings of HTTP/2 towards clients. No frame may be larger than the
+// window that it has to fit into.
 func inwards() *http.HTTP2Config {
-	return &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: maxStreams * streamWindow}
+	return &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReadFrameSize: streamWindow, MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: maxStreams * streamWindow}
 }
