@@ -51,7 +51,7 @@ func (m *Meter) define() {
 	m.reloaded = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sallyport_reload_last_timestamp_seconds", Help: "When a configuration was last taken or refused."}, []string{"outcome"})
 	m.reg.MustRegister(m.segment, m.reloaded)
 	// What can be named beforehand is there from the start, with none.
-	for c, words := range map[*prometheus.CounterVec]map[string]bool{m.dns: rcodes, m.packets: transports, m.control: actions, m.refusals: reasons, m.records: events, m.enrolments: set("accepted refused"), m.reloads: set("taken refused")} {
+	for c, words := range map[*prometheus.CounterVec]map[string]bool{m.cached: phases, m.dns: rcodes, m.packets: transports, m.control: actions, m.refusals: reasons, m.records: events, m.enrolments: set("accepted refused"), m.reloads: set("taken refused")} {
 		for w := range words {
 			c.WithLabelValues(w)
 		}
