@@ -61,7 +61,7 @@ func lookUp(who string, passwd, group io.Reader) (*Account, error) {
 		if len(f) != 4 || !slices.Contains(strings.Split(f[3], ","), a.Name) {
 			continue
 		}
-		if g, err := id(f[2]); err == nil && g != a.GID {
+		if g, err := ID(f[2]); err == nil && g != a.GID {
 			a.Groups = append(a.Groups, g)
 		}
 	}
@@ -70,15 +70,15 @@ func lookUp(who string, passwd, group io.Reader) (*Account, error) {
 
 // entry is the line of a user: name:password:uid:gid:…
 func entry(who string, passwd io.Reader) (*Account, error) {
-	number, notNumber := id(who)
+	number, notNumber := ID(who)
 	lines := bufio.NewScanner(passwd)
 	for lines.Scan() {
 		f := strings.Split(lines.Text(), ":")
 		if len(f) < 4 {
 			continue
 		}
-		uid, err := id(f[2])
-		gid, gerr := id(f[3])
+		uid, err := ID(f[2])
+		gid, gerr := ID(f[3])
 		if err != nil || gerr != nil {
 			continue
 		}
@@ -95,8 +95,8 @@ func entry(who string, passwd io.Reader) (*Account, error) {
 	return &Account{UID: number, GID: number}, nil
 }
 
-// id reads a user or group id. The last of all stands for none.
-func id(s string) (int, error) {
+// ID reads the number of a user or group, of 32 bits. The last of all stands for none.
+func ID(s string) (int, error) {
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err == nil && n == 1<<32-1 {
 		err = strconv.ErrRange

@@ -2,7 +2,7 @@ package main
 
 // Guards of a sidecar that is taken over.
 var taken = []mutant{
-	{[]int{380}, "cmd/sallyport/shown.go", "n, err := strconv.ParseUint(s, 10, 32)", "n, err := strconv.ParseUint(s, 10, 64)", e2e, "TestUserIsWhoIsWritten"},
+	{[]int{380}, "confine/account.go", "n, err := strconv.ParseUint(s, 10, 32)", "n, err := strconv.ParseUint(s, 10, 64)", e2e, "TestUserIsWhoIsWritten"},
 	{[]int{380}, "cmd/sallyport/shown.go", "case n == 0:", "case n == 1<<40:", e2e, "TestUserIsWhoIsWritten"},
 	{[]int{205}, "confine/sidecar.go", "unix.SYS_SETNS, unix.SYS_UNSHARE,", "unix.SYS_UNSHARE,", "confine", "TestFilterAlone"},
 	{[]int{205}, "confine/sidecar.go", "unix.SYS_SETNS, unix.SYS_UNSHARE,", "unix.SYS_SETNS,", e2e, "TestTakenOver"},

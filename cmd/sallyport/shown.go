@@ -9,9 +9,9 @@ import (
 	"os/user"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
+	"sallyport/confine"
 	"sallyport/sandbox/netns"
 	"sallyport/sandbox/trust"
 )
@@ -218,15 +218,14 @@ func workloadUser(flag string) (uid, gid int, err error) {
 	return uid, gid, nil
 }
 
-// hostID reads a user's or a group's number, of 32 bits, that is not root's. The
-// kernel keeps the last one for none.
+// hostID reads a user's or a group's number that is not root's.
 func hostID(s string) (int, error) {
-	n, err := strconv.ParseUint(s, 10, 32)
+	n, err := confine.ID(s)
 	switch {
-	case err != nil || n == math.MaxUint32:
+	case err != nil:
 		return 0, fmt.Errorf("%q is no number of a user or a group: those are from 1 to %d", s, uint32(math.MaxUint32)-1)
 	case n == 0:
 		return 0, errors.New("a sandbox is never root on the host")
 	}
-	return int(n), nil
+	return n, nil
 }

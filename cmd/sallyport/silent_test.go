@@ -15,21 +15,7 @@ import (
 // Where a grant lets the server speak first, it is heard.
 func TestSilentConnections(t *testing.T) {
 	tool(t, "python3", "python3")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = io.WriteString(c, "220 ready\r\n")
-			_ = c.Close()
-		}
-	}()
+	l := greeter(t)
 	each(t, origin.Options{}, func(t *testing.T, p *place) {
 		out := p.python([]string{"--allow", "api.example.com", "--allow", "api.example.com:8022", "--bind", fmt.Sprintf("greets.internal:25=%s", l.Addr())}, `
 import select, socket, time
@@ -80,4 +66,25 @@ print(len(waiting), "wait on")
 		}
 		p.verified()
 	})
+}
+
+// greeter is a server that speaks first, and then ends.
+func greeter(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, "220 ready\r\n")
+			_ = c.Close()
+		}
+	}()
+	return l
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -102,21 +101,7 @@ func TestSocksInside(t *testing.T) {
 // policy says no to is a reply.
 func TestSocksBytes(t *testing.T) {
 	tool(t, "python3", "python3")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = io.WriteString(c, "220 ready\r\n")
-			_ = c.Close()
-		}
-	}()
+	l := greeter(t)
 	port := l.Addr().(*net.TCPAddr).Port
 	each(t, origin.Options{}, func(t *testing.T, p *place) {
 		out := p.python([]string{"--tcp", fmt.Sprintf("api.example.com:%d", port), "--tcp", "api.example.com:1"}, socksPython+fmt.Sprintf(`

@@ -16,7 +16,7 @@ func project(in ast.Value) []byte {
 	}
 	return appendObject(make([]byte, 0, 256), o, func(dst []byte, k string, v ast.Value) []byte {
 		of, ok := v.(ast.Object)
-		if !ok || k != "request" && k != "response" {
+		if !ok || k != "request" && k != "response" && k != "message" {
 			return appendValue(dst, v)
 		}
 		return appendObject(dst, of, func(dst []byte, k string, v ast.Value) []byte {

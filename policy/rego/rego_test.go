@@ -315,6 +315,11 @@ func TestProjectionMasks(t *testing.T) {
 	if s := string(d.Input); strings.Contains(s, "canary") || !strings.Contains(s, `"accept":["a"]`) {
 		t.Error(s)
 	}
+	p = load(t, "package egress.message\n\ndeny contains \"no\" if input.message.body.say == \"x\"\n")
+	q.Phase, q.Message = policy.Message, &policy.MessageFacts{Direction: "to_client", Kind: "text", BodyState: policy.BodyParsed, Body: map[string]any{"say": "canary-4"}}
+	if s := string(p.Decide(t.Context(), q).Input); strings.Contains(s, "canary") || !strings.Contains(s, `"body":"redacted"`) {
+		t.Error(s)
+	}
 }
 
 func TestDefault(t *testing.T) {
