@@ -57,14 +57,6 @@ type Policy struct {
 	Dir  Text `yaml:"dir" doc:"directory of Rego and data files" need:"yes"`
 }
 
-// A Credential is a secret and where it may go.
-type Credential struct {
-	Name   Text `yaml:"name" doc:"name that policies use" need:"yes"`
-	Source Text `yaml:"source" doc:"where the secret is: env:VARIABLE or file:PATH" need:"yes"`
-	Bind   Text `yaml:"bind" doc:"the one destination, https://HOST[:PORT]" need:"yes"`
-	As     Text `yaml:"as" doc:"how it is placed: bearer, basic:USER, header:NAME, query:NAME"`
-}
-
 // A Sandbox is one tenant.
 type Sandbox struct {
 	Name     Text      `yaml:"name" doc:"its name in records and commands" need:"yes"`

@@ -2,22 +2,11 @@
 package credentials
 
 import (
-	"context"
 	"fmt"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
-
-	"sallyport/dest"
 )
-
-// A Source is where a secret comes from. It is safe for concurrent use.
-type Source interface {
-	// Fetch returns the secret as it is now, and a version that changes with it.
-	Fetch(context.Context) (Secret, string, error)
-	// String names the source, never the secret: env:TOKEN, file:/run/token.
-	String() string
-}
 
 // A Kind is how a secret is put on a request.
 type Kind string
@@ -52,25 +41,13 @@ func (p Place) header() string {
 	return p.Name
 }
 
-// A Binding ties a secret to the one destination that may be sent it. It is a
-// second lock beside policy: both must open.
+// A Binding ties a secret to where it may be sent. It is a second lock beside
+// policy: both must open.
 type Binding struct {
 	Name   string
 	Source Source
-	Host   dest.Host
-	Port   uint16
-	Scheme string
-	Place  Place
-}
-
-// A Target is where a request goes, as its upstream's certificate will prove it.
-type Target struct {
-	Addr   dest.Addr
-	Scheme string
-}
-
-func (b *Binding) covers(t Target) bool {
-	return b.Host == t.Addr.Host() && b.Port == t.Addr.Port() && b.Scheme == t.Scheme
+	Bind
+	Place Place
 }
 
 // An Error is why a request cannot have a credential. Public may be shown to the
@@ -100,11 +77,11 @@ func (b *Binding) check() error {
 	}) {
 		return fail("a name has letters, digits, hyphens, dots and underscores")
 	}
-	if b.Source == nil || b.Host.IsZero() || b.Port == 0 {
-		return fail("a source and a destination are required")
+	if b.Source == nil {
+		return fail("a source is required")
 	}
-	if b.Scheme != "https" {
-		return fail("only https is bound: over http everybody on the way could read it")
+	if err := b.Bind.check(); err != nil {
+		return fail("%w", err)
 	}
 	switch b.Place.Kind {
 	case Bearer:

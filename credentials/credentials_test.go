@@ -35,15 +35,22 @@ type fixed struct {
 	broken error
 }
 
-func (f *fixed) Fetch(context.Context) (Secret, string, error) {
+func (f *fixed) Fetch(context.Context, Params) (Value, error) {
 	if f.broken != nil {
-		return Secret{}, "", f.broken
+		return Value{}, f.broken
 	}
 	s, err := NewSecret([]byte(f.v))
-	return s, fmt.Sprint(f.n), err
+	return Value{Secret: s, Version: fmt.Sprint(f.n)}, err
 }
 
 func (f *fixed) String() string { return "test:fixed" }
+
+func asked(names ...string) (out []Ask) {
+	for _, n := range names {
+		out = append(out, Ask{Name: n})
+	}
+	return out
+}
 
 func target(t testing.TB, s string) Target {
 	t.Helper()
@@ -51,12 +58,12 @@ func target(t testing.TB, s string) Target {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Target{a, "https"}
+	return Target{Addr: a, Scheme: "https"}
 }
 
 func binding(t testing.TB, name string, p Place) Binding {
 	a := target(t, "api.example.com:443").Addr
-	return Binding{Name: name, Source: &fixed{v: canary}, Host: a.Host(), Port: a.Port(), Scheme: "https", Place: p}
+	return Binding{Name: name, Source: &fixed{v: canary}, Bind: Bind{Host: a.Host(), Port: a.Port(), Scheme: "https"}, Place: p}
 }
 
 func store(t testing.TB, bs ...Binding) *Store {
@@ -75,7 +82,7 @@ func grant(t testing.TB, bs ...Binding) *Grant {
 	for _, b := range bs {
 		names = append(names, b.Name)
 	}
-	g, err := s.Grant(t.Context(), target(t, "api.example.com:443"), names)
+	g, err := s.Grant(t.Context(), target(t, "api.example.com:443"), asked(names...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +191,7 @@ func TestGrantErrors(t *testing.T) {
 	} {
 		tg := target(t, c.addr)
 		tg.Scheme = c.scheme
-		_, err := s.Grant(t.Context(), tg, c.names)
+		_, err := s.Grant(t.Context(), tg, asked(c.names...))
 		var e *Error
 		if !errors.As(err, &e) || e.Code != c.code || strings.Contains(err.Error(), canary) {
 			t.Errorf("%v: %v, want %s (%s)", c.names, err, c.code, c.remark)
@@ -354,7 +361,7 @@ func TestRotation(t *testing.T) {
 	b.Source = src
 	s := store(t, b)
 	src.v, src.n = "second-secret-value", 2
-	g, err := s.Grant(t.Context(), target(t, "api.example.com:443"), []string{"a"})
+	g, err := s.Grant(t.Context(), target(t, "api.example.com:443"), asked("a"))
 	if err != nil || g.Uses()[0].Version != "2" {
 		t.Fatal(err)
 	}
@@ -366,7 +373,7 @@ func TestRotation(t *testing.T) {
 // hostile 130, 160: no way of printing shows the value.
 func TestSecretIsNotPrinted(t *testing.T) {
 	g := grant(t, binding(t, "a", Place{Kind: Bearer}))
-	sec := g.items[0].secret
+	sec := g.items[0].v.Secret
 	type holder struct {
 		S Secret
 		P *Secret
@@ -374,7 +381,7 @@ func TestSecretIsNotPrinted(t *testing.T) {
 	}
 	h := holder{sec, &sec, map[string]Secret{"a": sec}}
 	var out bytes.Buffer
-	for _, v := range []any{sec, &sec, h, &h, g.items[0].b} {
+	for _, v := range []any{sec, &sec, h, &h, g.items[0].b, g.items[0].v} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
 			fmt.Fprintf(&out, verb, v)
 		}

@@ -109,7 +109,7 @@ func TestHeldBackTellsNothing(t *testing.T) {
 func TestWatch(t *testing.T) {
 	s := store(t, binding(t, "a", Place{Kind: Bearer}))
 	for at, want := range map[string]string{"api.example.com:80": "last: [REDACTED:a]", "api.example.com:8443": "last: [REDACTED:a]"} {
-		g := s.Watch(Target{target(t, at).Addr, "http"})
+		g := s.Watch(Target{Addr: target(t, at).Addr, Scheme: "http"})
 		if g == nil {
 			t.Fatalf("%s is not watched", at)
 		}
@@ -139,11 +139,11 @@ func TestAutomataAreKept(t *testing.T) {
 		bs = append(bs, b)
 	}
 	s := store(t, bs...)
-	first, err := s.Grant(t.Context(), target(t, "api.example.com:443"), []string{"a", "b"})
+	first, err := s.Grant(t.Context(), target(t, "api.example.com:443"), asked("a", "b"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := s.Grant(t.Context(), target(t, "api.example.com:443"), []string{"b", "a"})
+	again, err := s.Grant(t.Context(), target(t, "api.example.com:443"), asked("b", "a"))
 	if err != nil {
 		t.Fatal(err)
 	}

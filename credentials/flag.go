@@ -39,31 +39,53 @@ func ParseSpec(s string) (Spec, error) {
 		return fail("what stands before @ is no source; it is not repeated here, since it may be a secret")
 	}
 	host, opts, hasOpts := strings.Cut(target, ",")
-	host = strings.TrimSuffix(host, "/")
-	if strings.Contains(host, "*") {
-		return fail("a credential is bound to one host, not to a pattern")
-	}
-	a, err := dest.ParseAuthority(host, 443)
+	bind, err := ParseOrigin("https://" + host)
 	if err != nil {
-		return fail("%q: %w", host, err)
+		return fail("%w", err)
 	}
-	out.Host, out.Port, out.Scheme = a.Host(), a.Port(), "https"
-	out.Place = Place{Kind: Bearer}
+	out.Bind, out.Place = bind, Place{Kind: Bearer}
 	if hasOpts {
 		as, ok := strings.CutPrefix(opts, "as=")
 		if !ok {
 			return fail("%q is not as=…", opts)
 		}
-		kind, arg, hasArg := strings.Cut(as, ":")
-		switch k := Kind(kind); {
-		case k == Bearer && !hasArg:
-		case k == Basic && hasArg:
-			out.Place = Place{Kind: Basic, User: arg}
-		case (k == Header || k == Query) && arg != "":
-			out.Place = Place{Kind: k, Name: arg}
-		default:
-			return fail("as=%s is not a way to place a secret", as)
+		if out.Place, err = ParsePlace(as); err != nil {
+			return fail("%w", err)
 		}
 	}
 	return out, nil
+}
+
+// ParseOrigin reads https://HOST[:PORT].
+func ParseOrigin(s string) (Bind, error) {
+	host, ok := strings.CutPrefix(s, "https://")
+	switch {
+	case strings.HasPrefix(s, "http://"):
+		return Bind{}, fmt.Errorf("a credential goes over https only: expected https://HOST[:PORT]")
+	case !ok:
+		return Bind{}, fmt.Errorf("expected https://HOST[:PORT]")
+	}
+	host = strings.TrimSuffix(host, "/")
+	if strings.Contains(host, "*") {
+		return Bind{}, fmt.Errorf("a credential is bound to one host, not to a pattern")
+	}
+	a, err := dest.ParseAuthority(host, 443)
+	if err != nil {
+		return Bind{}, fmt.Errorf("%q: %w", host, err)
+	}
+	return Bind{Host: a.Host(), Port: a.Port(), Scheme: "https"}, nil
+}
+
+// ParsePlace reads bearer, basic:USER, header:NAME or query:NAME.
+func ParsePlace(s string) (Place, error) {
+	kind, arg, hasArg := strings.Cut(s, ":")
+	switch k := Kind(kind); {
+	case k == Bearer && !hasArg:
+		return Place{Kind: Bearer}, nil
+	case k == Basic && hasArg:
+		return Place{Kind: Basic, User: arg}, nil
+	case (k == Header || k == Query) && arg != "":
+		return Place{Kind: k, Name: arg}, nil
+	}
+	return Place{}, fmt.Errorf("%s is not a way to place a secret; expected bearer, basic:USER, header:NAME or query:NAME", s)
 }

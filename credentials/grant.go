@@ -21,9 +21,8 @@ type Grant struct {
 }
 
 type item struct {
-	b       *Binding
-	secret  Secret
-	version string
+	b *Binding
+	v Value
 }
 
 // A Use is what a record says of a credential.
@@ -33,7 +32,7 @@ type Use struct{ Name, Kind, Version, Source, Place, Client string }
 func (g *Grant) Uses() []Use {
 	var out []Use
 	for _, it := range g.items {
-		u := Use{it.b.Name, string(it.b.Place.Kind), it.version, it.b.Source.String(), it.b.Place.String(), "none"}
+		u := Use{it.b.Name, string(it.b.Place.Kind), it.v.Version, it.b.Source.String(), it.b.Place.String(), "none"}
 		if g.client[u.Place] {
 			u.Client = "stripped"
 		}
@@ -51,7 +50,7 @@ func (g *Grant) Apply(h http.Header, u *url.URL) error {
 	}
 	for _, it := range g.items {
 		var err error
-		it.secret.use(func(v []byte) { err = put(it.b.Place, h, u, string(v)) })
+		it.v.Secret.use(func(v []byte) { err = put(it.b.Place, h, u, string(v)) })
 		if err != nil {
 			return err
 		}

@@ -22,9 +22,9 @@ type pattern struct {
 	drops, pads int
 }
 
-// patternsOf returns the forms of a secret: as it is, as it was put on the
+// patternsOf returns the forms of each secret of a value: as it is, as it was put on the
 // request, and as servers encode what they echo.
-func patternsOf(b *Binding, s Secret) []pattern {
+func patternsOf(b *Binding, v Value) []pattern {
 	var out []pattern
 	drops, pads := 0, 0
 	ends := func(n int) { // of a form of n bytes, without its last character if that is not full
@@ -35,9 +35,9 @@ func patternsOf(b *Binding, s Secret) []pattern {
 			out = append(out, pattern{text: bytes.Clone(t), name: b.Name, drops: drops, pads: pads})
 		}
 	}
-	s.use(func(v []byte) {
+	one := func(v []byte, first bool) {
 		forms := [][]byte{v}
-		if b.Place.Kind == Basic {
+		if b.Place.Kind == Basic && first {
 			pair := append([]byte(b.Place.User+":"), v...)
 			add([]byte(base64.StdEncoding.EncodeToString(pair)))
 			pads = 2
@@ -81,6 +81,11 @@ func patternsOf(b *Binding, s Secret) []pattern {
 			add([]byte(escaped(v, format, "")))
 			add([]byte(escaped(v, format, "-_.~"))) // what most leave as it is
 		}
+	}
+	first := true
+	v.each(func(s Secret) {
+		s.use(func(b []byte) { one(b, first) })
+		first = false
 	})
 	return out
 }

@@ -20,13 +20,13 @@ func (s *Store) States(ctx context.Context) []State {
 	out := make([]State, 0, len(s.bindings))
 	for i := range s.bindings {
 		b := &s.bindings[i]
-		st := State{Name: b.Name, Kind: b.Place.Kind, Place: b.Place.String(), Source: b.Source.String(), Bind: fmt.Sprintf("%s://%s:%d", b.Scheme, b.Host, b.Port)}
-		secret, version, err := b.Source.Fetch(ctx)
+		st := State{Name: b.Name, Kind: b.Place.Kind, Place: b.Place.String(), Source: b.Source.String(), Bind: b.Bind.String()}
+		v, err := b.Source.Fetch(ctx, nil)
 		if err != nil {
 			st.Err = fmt.Errorf("%s", s.RedactString(err.Error()))
 		} else {
-			st.Version = version
-			s.learn(b, secret, version)
+			st.Version = v.Version
+			s.learn(b, nil, v)
 		}
 		out = append(out, st)
 	}

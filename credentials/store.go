@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"sallyport/dest"
 )
@@ -85,15 +86,20 @@ const maxJoined = 64
 // known are the last values of one credential, as patterns.
 type known struct {
 	versions []string
+	of       []string // the choice of each version
 	patterns *patterns
 	all      []pattern
 }
 
-// keptVersions is how many values of a rotated credential are still looked for.
-const keptVersions = 3
+// How many values are still looked for: of one choice of a rotated credential,
+// and of all choices of one.
+const (
+	keptVersions = 3
+	keptChoices  = 16
+)
 
 // New checks the bindings and fetches each secret once, so that one that is
-// missing is an error now.
+// missing is an error now; but what a Held keeps may come later.
 func New(ctx context.Context, bindings []Binding) (*Store, error) {
 	s := &Store{bindings: slices.Clone(bindings), live: map[string]*known{}, joined: map[string]*patterns{}}
 	var errs []error
@@ -109,18 +115,21 @@ func New(ctx context.Context, bindings []Binding) (*Store, error) {
 			continue
 		}
 		names[b.Name] = true
-		secret, version, err := b.Source.Fetch(ctx)
+		v, err := b.Source.Fetch(ctx, nil)
+		if _, later := b.Source.(*Held); later && err != nil {
+			continue
+		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("credential %q: %w", b.Name, err))
 			continue
 		}
-		s.learn(b, secret, version)
+		s.learn(b, nil, v)
 	}
 	return s, errors.Join(errs...)
 }
 
 // learn remembers what to look for.
-func (s *Store) learn(b *Binding, secret Secret, version string) *patterns {
+func (s *Store) learn(b *Binding, p Params, v Value) *patterns {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := s.live[b.Name]
@@ -128,56 +137,107 @@ func (s *Store) learn(b *Binding, secret Secret, version string) *patterns {
 		k = &known{}
 		s.live[b.Name] = k
 	}
-	if !slices.Contains(k.versions, version) {
-		ps := patternsOf(b, secret)
-		for i := range ps {
-			ps[i].version = version
-		}
-		k.versions = append(k.versions, version)
-		k.all = append(k.all, ps...)
-		if len(k.versions) > keptVersions {
-			old := k.versions[0]
-			k.versions = k.versions[1:]
-			k.all = slices.DeleteFunc(k.all, func(p pattern) bool { return p.version == old })
-		}
-		k.patterns = compile(k.all)
+	choice := p.key()
+	version := choice + v.Version
+	if slices.Contains(k.versions, version) {
+		return k.patterns
 	}
+	ps := patternsOf(b, v)
+	for i := range ps {
+		ps[i].version = version
+	}
+	k.versions, k.of, k.all = append(k.versions, version), append(k.of, choice), append(k.all, ps...)
+	same, oldest := 0, -1
+	for i := len(k.of) - 1; i >= 0; i-- {
+		if k.of[i] == choice {
+			if same++; same > keptVersions {
+				oldest = i
+			}
+		}
+	}
+	if oldest < 0 && len(k.versions) > keptVersions*keptChoices {
+		oldest = 0
+	}
+	if oldest >= 0 {
+		old := k.versions[oldest]
+		k.versions, k.of = slices.Delete(k.versions, oldest, oldest+1), slices.Delete(k.of, oldest, oldest+1)
+		k.all = slices.DeleteFunc(k.all, func(p pattern) bool { return p.version == old })
+	}
+	k.patterns = compile(k.all)
 	return k.patterns
+}
+
+// An Ask is a credential that policy wants, and what it chose about it.
+type Ask struct {
+	Name   string
+	Params Params
 }
 
 // Grant fetches the credentials that were asked for, if all of them are bound to
 // where the request goes.
-func (s *Store) Grant(ctx context.Context, t Target, names []string) (*Grant, error) {
-	if len(names) > 1 {
-		names = slices.Clone(names)
-		slices.Sort(names)
-		names = slices.Compact(names)
-	}
+func (s *Store) Grant(ctx context.Context, t Target, asks []Ask) (*Grant, error) {
 	g := &Grant{store: s, target: t}
-	places := make(map[string]string, len(names))
-	for _, n := range names {
-		i := slices.IndexFunc(s.bindings, func(b Binding) bool { return b.Name == n })
-		if i < 0 {
-			return nil, &Error{"credential_unknown", "the policy asks for a credential that does not exist", fmt.Sprintf("%q", n)}
+	places := make(map[string]string, len(asks))
+	names := make([]string, 0, len(asks))
+	for _, a := range asks {
+		if i := slices.Index(names, a.Name); i >= 0 {
+			if a.Params.key() != asks[i].Params.key() {
+				return nil, &Error{"credential_ambiguous", "the policy asks for one credential in two ways", fmt.Sprintf("%q", a.Name)}
+			}
+			continue
 		}
-		b := &s.bindings[i]
+		names = append(names, a.Name)
+		b := s.binding(a.Name)
+		if b == nil {
+			return nil, &Error{"credential_unknown", "the policy asks for a credential that does not exist", fmt.Sprintf("%q", a.Name)}
+		}
 		if !b.covers(t) {
-			return nil, &Error{"credential_not_bound", "the policy asks for a credential that is not bound to this destination", fmt.Sprintf("%q is bound to %s://%s:%d", n, b.Scheme, b.Host, b.Port)}
+			return nil, &Error{"credential_not_bound", "the policy asks for a credential that is not bound to this destination", fmt.Sprintf("%q is bound to %s", a.Name, b.Describe())}
 		}
 		p := strings.ToLower(b.Place.String())
 		if other, taken := places[p]; taken {
-			return nil, &Error{"credential_ambiguous", "two credentials claim one place", fmt.Sprintf("%q and %q: %s", other, n, p)}
+			return nil, &Error{"credential_ambiguous", "two credentials claim one place", fmt.Sprintf("%q and %q: %s", other, a.Name, p)}
 		}
-		places[p] = n
-		secret, version, err := b.Source.Fetch(ctx)
+		places[p] = a.Name
+		if unknown := b.unknown(a.Params); unknown != "" {
+			return nil, &Error{"credential_parameter", "the policy chooses what its credential has no choice of", fmt.Sprintf("%q: %q", a.Name, unknown)}
+		}
+		v, err := b.Source.Fetch(ctx, a.Params)
 		if err != nil {
 			return nil, &Error{"credential_unavailable", "a credential for this destination is not available", s.RedactString(err.Error())}
 		}
-		g.items = append(g.items, item{b, secret, version})
-		s.learn(b, secret, version)
+		if !v.Expires.IsZero() && !v.Expires.After(time.Now()) {
+			return nil, &Error{"credential_unavailable", "a credential for this destination is not available", fmt.Sprintf("%q ended at %s", a.Name, v.Expires.UTC().Format(time.RFC3339))}
+		}
+		g.items = append(g.items, item{b, v})
+		s.learn(b, a.Params, v)
 	}
 	g.find = s.finder(names, t)
 	return g, nil
+}
+
+// binding returns that of a name, or nil.
+func (s *Store) binding(name string) *Binding {
+	for i := range s.bindings {
+		if s.bindings[i].Name == name {
+			return &s.bindings[i]
+		}
+	}
+	return nil
+}
+
+// unknown returns a parameter that the source does not take.
+func (b *Binding) unknown(p Params) string {
+	var takes []string
+	if n, ok := b.Source.(Narrower); ok {
+		takes = n.Takes()
+	}
+	for k := range p {
+		if !slices.Contains(takes, k) {
+			return k
+		}
+	}
+	return ""
 }
 
 // Watch returns a Grant that puts nothing on a request and takes out of the
@@ -249,7 +309,7 @@ func (s *Store) finder(names []string, t Target) *patterns {
 func (s *Store) Strip(t Target, h http.Header, u *url.URL) []string {
 	var out []string
 	for i := range s.bindings {
-		if b := &s.bindings[i]; b.covers(t) && strip(b.Place, h, u) {
+		if b := &s.bindings[i]; b.at(t) && strip(b.Place, h, u) {
 			if p := b.Place.String(); !slices.Contains(out, p) {
 				out = append(out, p)
 			}

@@ -30,28 +30,28 @@ func (x *exchange) equip() error {
 		canon.Delete(x.r.Header, h.Name)
 		x.r.Header.Set(h.Name, h.Value)
 	}
-	t := credentials.Target{Addr: x.final, Scheme: x.fscheme}
-	names := x.credentials()
+	t := credentials.Target{Addr: x.final, Scheme: x.fscheme, Method: x.r.Method, Path: x.prefix + x.facts.PathRaw, Labels: x.ward.sb.Labels}
+	asks := x.credentials()
 	if x.over != nil { // credentials are those of where it was meant to go
 		if err := x.context(); err != nil {
 			return err
 		}
-		t = credentials.Target{Addr: x.target, Scheme: x.scheme}
+		t.Addr, t.Scheme, t.Path = x.target, x.scheme, x.facts.PathRaw
 		if !x.over.Credentials {
-			names = nil
+			asks = nil
 		}
 	}
 	if x.blind() {
-		names = nil
+		asks = nil
 	}
-	if len(names) == 0 {
+	if len(asks) == 0 {
 		x.stripped = x.ward.keys.Strip(t, x.r.Header, x.r.URL)
 		if g := x.srv.cfg.Credentials.Watch(t); g != nil {
 			x.watch(g)
 		}
 		return nil
 	}
-	g, err := x.ward.keys.Grant(x.r.Context(), t, names)
+	g, err := x.ward.keys.Grant(x.r.Context(), t, asks)
 	if err != nil {
 		return err
 	}
@@ -76,15 +76,15 @@ func (x *exchange) blind() bool {
 }
 
 // credentials are those that policy asks for, and that of the binding.
-func (x *exchange) credentials() []string {
-	names := make([]string, 0, len(x.decision.Credentials)+1)
+func (x *exchange) credentials() []credentials.Ask {
+	asks := make([]credentials.Ask, 0, len(x.decision.Credentials)+1)
 	for _, c := range x.decision.Credentials {
-		names = append(names, c.Name)
+		asks = append(asks, credentials.Ask{Name: c.Name, Params: c.Params})
 	}
-	if n := x.bound.Credential; n != "" && !slices.Contains(names, n) {
-		names = append(names, n)
+	if n := x.bound.Credential; n != "" && !slices.ContainsFunc(asks, func(a credentials.Ask) bool { return a.Name == n }) {
+		asks = append(asks, credentials.Ask{Name: n})
 	}
-	return names
+	return asks
 }
 
 // outgoing is the request as the upstream will see it.

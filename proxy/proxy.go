@@ -44,7 +44,7 @@ type Recorder interface {
 
 // A Keeper holds credentials and puts them on requests. It is safe for concurrent use.
 type Keeper interface {
-	Grant(context.Context, credentials.Target, []string) (*credentials.Grant, error)
+	Grant(context.Context, credentials.Target, []credentials.Ask) (*credentials.Grant, error)
 	Strip(credentials.Target, http.Header, *url.URL) []string
 	// Watch is for answers of a host to which something is bound, where nothing was asked for; nil otherwise.
 	Watch(credentials.Target) *credentials.Grant

@@ -128,8 +128,8 @@ func (x *exchange) record() error {
 		ev.Decision.Would, ev.Decision.Action = x.would, "observed"
 	}
 	if x.decision.Respond == nil {
-		for _, n := range x.credentials() {
-			ev.Credential = append(ev.Credential, x.use(n))
+		for _, a := range x.credentials() {
+			ev.Credential = append(ev.Credential, x.use(a.Name))
 		}
 	}
 	if x.within() {
@@ -236,8 +236,8 @@ func (x *exchange) complete() {
 		}
 	}
 	if x.over != nil && !x.over.Credentials || x.blind() {
-		for _, n := range x.credentials() {
-			ev.Credential = append(ev.Credential, x.use(n))
+		for _, a := range x.credentials() {
+			ev.Credential = append(ev.Credential, x.use(a.Name))
 		}
 	}
 	for _, p := range x.stripped {

@@ -119,7 +119,7 @@ func newRig(t testing.TB, r rigging) *rig {
 	}
 	host, err := dest.ParseHost("api.example.com")
 	must(err)
-	store, err := credentials.New(t.Context(), []credentials.Binding{{Name: "api", Host: host, Port: uint16(r.port), Scheme: "https", Place: credentials.Place{Kind: credentials.Bearer}, Source: src}})
+	store, err := credentials.New(t.Context(), []credentials.Binding{{Name: "api", Bind: credentials.Bind{Host: host, Port: uint16(r.port), Scheme: "https"}, Place: credentials.Place{Kind: credentials.Bearer}, Source: src}})
 	must(err)
 	out := &rig{t: t, log: filepath.Join(dir, "log"), asked: &asked{addrs: r.addrs}, origin: g, roots: x509.NewCertPool()}
 	r.audit.Filter = store.Redact

@@ -39,7 +39,7 @@ func footprintOf(file string, f *config.File) (out footprint) {
 		out.policies = append(out.policies, named{fmt.Sprintf("policies[%d].dir", i), rel(p.Dir.S), p.Dir})
 	}
 	for i, c := range f.Credentials {
-		source(c.Source, "credentials[%d].source", i)
+		source(c.Source.From, "credentials[%d].source", i)
 	}
 	for i, t := range f.Network.UpstreamCA {
 		read(t, "network.upstream_ca[%d]", i)

@@ -26,8 +26,8 @@ func (k *keyring) use(s *credentials.Store) {
 }
 
 // Grant fetches credentials as a Store does.
-func (k *keyring) Grant(ctx context.Context, t credentials.Target, names []string) (*credentials.Grant, error) {
-	return k.held.Load().Grant(ctx, t, names)
+func (k *keyring) Grant(ctx context.Context, t credentials.Target, asks []credentials.Ask) (*credentials.Grant, error) {
+	return k.held.Load().Grant(ctx, t, asks)
 }
 
 // Strip takes a client's own credentials off, as a Store does.

@@ -31,7 +31,8 @@ type plan struct {
 	policies     map[string]*rego.Policy
 	def          []string
 	store        *credentials.Store
-	names        []string // of credentials
+	sources      *credentials.Lease // of those in store that are held
+	names        []string           // of credentials
 	credentialed []credentials.Binding
 	roots        *x509.CertPool
 	trusted      string // digests of what roots are beside the system's
@@ -51,20 +52,21 @@ type plan struct {
 }
 
 // loadPlan reads a configuration and makes a plan of it.
-func loadPlan(ctx context.Context, file string) (*plan, error) {
+func loadPlan(ctx context.Context, file string, held *credentials.Shared) (*plan, error) {
 	for range 3 {
 		before := look([]string{file})
 		f, err := config.Load(file)
 		if err != nil {
 			return nil, err
 		}
-		p, err := newPlan(ctx, file, f)
+		p, err := newPlan(ctx, file, f, held)
 		if err != nil {
 			return nil, err
 		}
 		if before == look([]string{file}) {
 			return p, nil
 		}
+		p.close()
 	}
 	return nil, fmt.Errorf("%s changes while it is read", file)
 }
@@ -76,13 +78,25 @@ func Check(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	_, err = newPlan(ctx, file, f)
+	p, err := newPlan(ctx, file, f, &credentials.Shared{})
+	if err == nil {
+		p.close()
+	}
 	return err
 }
 
+// close gives up what nobody else may use. What still needs the plan's own secrets
+// has them.
+func (p *plan) close() { _ = p.sources.Close() }
+
 // newPlan says everything that is wrong, at its place in the file.
-func newPlan(ctx context.Context, file string, f *config.File) (*plan, error) {
-	p := &plan{file: f, policies: map[string]*rego.Policy{}, resolve: map[dest.Host]netip.Addr{}, watched: []string{file}, layered: map[string]*charter{}}
+func newPlan(ctx context.Context, file string, f *config.File, held *credentials.Shared) (_ *plan, err error) {
+	p := &plan{file: f, policies: map[string]*rego.Policy{}, resolve: map[dest.Host]netip.Addr{}, watched: []string{file}, layered: map[string]*charter{}, sources: held.Lease()}
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
 	bad := &config.Problems{File: file}
 	rel := beside(file)
 	left(bad, file, f)
@@ -167,28 +181,11 @@ func (p *plan) credentials(ctx context.Context, bad *config.Problems, rel func(s
 	var bindings []credentials.Binding
 	for i, c := range p.file.Credentials {
 		key := fmt.Sprintf("credentials[%d]", i)
-		spec := c.Name.S + "=" + c.Source.S + "@" + c.Bind.S
-		if c.As.S != "" {
-			spec += ",as=" + c.As.S
-		}
-		if !terms.CredentialSaid(bad, key, c) {
+		b, ok := terms.CredentialOf(bad, key, c, rel)
+		if !ok {
 			continue
 		}
-		s, err := credentials.ParseSpec(spec)
-		if err != nil {
-			what, _, _ := strings.Cut(err.Error(), "; expected NAME=") // which is a flag's form
-			bad.Add(c.Name.Pos, key, "%s", what)
-			continue
-		}
-		if s.SourceKind == "file" {
-			s.SourceArg = rel(s.SourceArg)
-		}
-		b, err := terms.OpenSource(s)
-		if err != nil {
-			bad.Add(c.Source.Pos, key+".source", "%v", err)
-			continue
-		}
-		bindings, p.names = append(bindings, b.Binding), append(p.names, s.Name)
+		bindings, p.names = append(bindings, b), append(p.names, b.Name)
 	}
 	store, err := credentials.New(ctx, bindings)
 	if err != nil {

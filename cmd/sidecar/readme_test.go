@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"sallyport/config"
+	"sallyport/credentials"
 )
 
 // What the README shows is a configuration that is taken.
@@ -16,7 +17,7 @@ func TestReadmeConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := newPlan(t.Context(), "../../sallyport.yaml", f)
+	p, err := newPlan(t.Context(), "../../sallyport.yaml", f, &credentials.Shared{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +49,7 @@ func TestGuideConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := newPlan(t.Context(), file, f)
+	p, err := newPlan(t.Context(), file, f, &credentials.Shared{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,6 +42,7 @@ func (s *sidecar) reload(ctx context.Context, file string) ([]string, [sha256.Si
 	if old.servers != nil {
 		old.servers.Close()
 	}
+	old.close()
 	p.warn(s.log)
 	s.log.Info().Msg("the configuration was read again")
 	return p.watched, p.seen
@@ -94,11 +95,16 @@ func (s *sidecar) follow(ctx context.Context, old, p *plan) (gone []*tenant, err
 
 // replan makes a plan of the file as it is now, that can replace the old one, and
 // records it.
-func (s *sidecar) replan(ctx context.Context, file string, old *plan) (*plan, error) {
-	p, err := loadPlan(ctx, file)
+func (s *sidecar) replan(ctx context.Context, file string, old *plan) (_ *plan, err error) {
+	p, err := loadPlan(ctx, file, s.held)
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
 	if fixed := p.fixed(old); len(fixed) > 0 {
 		return nil, fmt.Errorf("%s: a change of %s needs a restart", file, strings.Join(fixed, ", "))
 	}

@@ -15,6 +15,7 @@ import (
 	"sallyport/audit"
 	"sallyport/cmd/terms"
 	"sallyport/cmd/words"
+	"sallyport/credentials"
 	"sallyport/proxy"
 	"sallyport/proxy/leaf"
 )
@@ -26,7 +27,8 @@ func Serve(ctx context.Context, file string) error {
 	defer signal.Stop(hup)
 	log := words.NewLogger().Level(zerolog.InfoLevel)
 	memory := limitMemory()
-	p, err := loadPlan(ctx, file)
+	var held credentials.Shared
+	p, err := loadPlan(ctx, file, &held)
 	if err != nil {
 		return err
 	}
@@ -57,7 +59,8 @@ func Serve(ctx context.Context, file string) error {
 	}
 	defer shelf.lock.Close()
 	s = newSidecar(f, srv, records, issuer, keys, p, shelf)
-	s.recent, s.memory = recent, memory
+	s.recent, s.memory, s.held = recent, memory, &held
+	defer func() { s.plan.Load().close() }()
 	if err := s.begin(ctx); err != nil {
 		return err
 	}

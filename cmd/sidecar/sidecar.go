@@ -24,6 +24,7 @@ import (
 	"sallyport/cmd/terms"
 	"sallyport/cmd/words"
 	"sallyport/config"
+	"sallyport/credentials"
 	"sallyport/proxy"
 	"sallyport/proxy/leaf"
 	"sallyport/sandbox"
@@ -38,6 +39,7 @@ type sidecar struct {
 	remote  *admin.RemoteServer // nil when the API is not served over TCP
 	issuer  *leaf.Issuer
 	keys    *keyring
+	held    *credentials.Shared
 	reg     *sandbox.Registry
 	log     zerolog.Logger
 	started time.Time

@@ -30,22 +30,51 @@ func ParseCredential(s string) (Credential, error) {
 	return out, nil
 }
 
-// CredentialSaid reports whether a credential of the configuration names a source
-// and what it is bound to in their forms.
-func CredentialSaid(bad *config.Problems, key string, c config.Credential) bool {
-	kind, what, _ := strings.Cut(c.Source.S, ":")
-	source := what != "" && (kind == "env" || kind == "file")
-	if !source {
-		bad.Add(c.Source.Pos, key+".source", "expected env:VARIABLE or file:PATH; what stands here is not repeated, since it may be a secret")
+// CredentialOf reads a credential of the configuration and opens its source, with
+// paths as rel makes them. It reports false, and what is wrong at its place, when
+// there is none.
+func CredentialOf(bad *config.Problems, key string, c config.Credential, rel func(string) string) (out credentials.Binding, ok bool) {
+	ok = true
+	wrong := func(at config.Text, key, format string, a ...any) {
+		bad.Add(at.Pos, key, format, a...)
+		ok = false
 	}
-	bound := strings.HasPrefix(c.Bind.S, "https://")
-	switch {
-	case strings.HasPrefix(c.Bind.S, "http://"):
-		bad.Add(c.Bind.Pos, key+".bind", "a credential goes over https only: expected https://HOST[:PORT]")
-	case !bound:
-		bad.Add(c.Bind.Pos, key+".bind", "expected https://HOST[:PORT]")
+	out = credentials.Binding{Name: c.Name.S, Place: credentials.Place{Kind: credentials.Bearer}}
+	var err error
+	if c.As.S != "" {
+		if out.Place, err = credentials.ParsePlace(c.As.S); err != nil {
+			wrong(c.As, key+".as", "%v", err)
+		}
 	}
-	return source && bound
+	if out.Bind, err = credentials.ParseOrigin(c.Bind.To.S); err != nil {
+		wrong(c.Bind.To, key+".bind", "%v", err)
+	}
+	for _, m := range c.Bind.Methods {
+		out.Methods = append(out.Methods, m.S)
+	}
+	for _, p := range c.Bind.Paths {
+		out.Paths = append(out.Paths, p.S)
+	}
+	for _, l := range c.Bind.Labels {
+		if out.Labels == nil {
+			out.Labels = map[string]string{}
+		}
+		out.Labels[l.Key.S] = l.Value.S
+	}
+	kind, arg, _ := strings.Cut(c.Source.From.S, ":")
+	if arg == "" || kind != "env" && kind != "file" {
+		wrong(c.Source.From, key+".source", "expected env:VARIABLE or file:PATH; what stands here is not repeated, since it may be a secret")
+		return out, false
+	}
+	if kind == "file" {
+		arg = rel(arg)
+	}
+	opened, err := OpenSource(credentials.Spec{Binding: out, SourceKind: kind, SourceArg: arg})
+	if err != nil {
+		wrong(c.Source.From, key+".source", "%v", err)
+		return out, false
+	}
+	return opened.Binding, ok
 }
 
 // OpenSource opens where a secret comes from.

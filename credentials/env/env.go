@@ -31,8 +31,8 @@ func New(name string) (*Source, error) {
 }
 
 // Fetch returns the secret; a process's environment does not change.
-func (s *Source) Fetch(context.Context) (credentials.Secret, string, error) {
-	return s.secret, "1", nil
+func (s *Source) Fetch(context.Context, credentials.Params) (credentials.Value, error) {
+	return credentials.Value{Secret: s.secret, Version: "1"}, nil
 }
 
 // String names the variable.

@@ -18,9 +18,10 @@ func TestNew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, version, err := s.Fetch(t.Context())
-	if err != nil || version == "" || !got.Equal(want) {
-		t.Error(version, err)
+	v, err := s.Fetch(t.Context(), nil)
+	got := v.Secret
+	if err != nil || v.Version == "" || !got.Equal(want) {
+		t.Error(v.Version, err)
 	}
 	for _, f := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
 		if out := fmt.Sprintf(f, s) + fmt.Sprintf(f, *s) + fmt.Sprintf(f, got); strings.Contains(out, "s3cret") || strings.Contains(out, "733363726574") {

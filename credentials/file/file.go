@@ -45,18 +45,18 @@ func New(path string) (*Source, error) {
 		return nil, err
 	}
 	s := &Source{path: abs}
-	if _, _, err := s.Fetch(context.Background()); err != nil {
+	if _, err := s.Fetch(context.Background(), nil); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
 // Fetch returns the content without the line end behind it.
-func (s *Source) Fetch(context.Context) (credentials.Secret, string, error) {
+func (s *Source) Fetch(context.Context, credentials.Params) (credentials.Value, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fail := func(err error) (credentials.Secret, string, error) {
-		return credentials.Secret{}, "", fmt.Errorf("file:%s: %w", s.path, err)
+	fail := func(err error) (credentials.Value, error) {
+		return credentials.Value{}, fmt.Errorf("file:%s: %w", s.path, err)
 	}
 	f, err := os.OpenFile(s.path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe shall not hold us
 	if err != nil {
@@ -75,7 +75,7 @@ func (s *Source) Fetch(context.Context) (credentials.Secret, string, error) {
 	}
 	now := stamp{st.ModTime(), st.Size(), inode(st)}
 	if now == s.stamp {
-		return s.secret, fmt.Sprint(s.version), nil
+		return credentials.Value{Secret: s.secret, Version: fmt.Sprint(s.version)}, nil
 	}
 	b, err := io.ReadAll(io.LimitReader(f, maxSize+1))
 	if err != nil {
@@ -93,7 +93,7 @@ func (s *Source) Fetch(context.Context) (credentials.Secret, string, error) {
 		s.version++
 	}
 	s.secret, s.stamp = secret, now
-	return secret, fmt.Sprint(s.version), nil
+	return credentials.Value{Secret: secret, Version: fmt.Sprint(s.version)}, nil
 }
 
 // String names the file.

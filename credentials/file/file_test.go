@@ -50,24 +50,24 @@ func TestRotation(t *testing.T) {
 	for _, c := range []struct{ to, want string }{{"1", "first-token"}, {"2", "second-token"}, {"1", "first-token"}} {
 		link(c.to)
 		for range 2 {
-			got, v, err := s.Fetch(t.Context())
-			if err != nil || !got.Equal(secret(t, c.want)) {
+			v, err := s.Fetch(t.Context(), nil)
+			if err != nil || !v.Secret.Equal(secret(t, c.want)) {
 				t.Fatalf("%s: %v", c.to, err)
 			}
-			versions[v] = true
+			versions[v.Version] = true
 		}
 	}
 	if len(versions) != 3 {
 		t.Errorf("%d versions", len(versions))
 	}
 	write("1", "") // what was good is not used in the place of what is not
-	if _, _, err := s.Fetch(t.Context()); err == nil {
+	if _, err := s.Fetch(t.Context(), nil); err == nil {
 		t.Error("an empty file is a secret")
 	}
 	if err := os.Remove(filepath.Join(dir, "token")); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := s.Fetch(t.Context()); err == nil {
+	if _, err := s.Fetch(t.Context(), nil); err == nil {
 		t.Error("a file that is gone is a secret")
 	}
 }

@@ -1,0 +1,24 @@
+package config
+
+// A Credential is a secret and where it may go.
+type Credential struct {
+	Name   Text   `yaml:"name" doc:"name that policies use" need:"yes"`
+	Source Source `yaml:"source" doc:"where the secret is" need:"yes"`
+	Bind   Bind   `yaml:"bind" doc:"where it may be sent" need:"yes"`
+	As     Text   `yaml:"as" doc:"how it is placed: bearer, basic:USER, header:NAME, query:NAME"`
+}
+
+// A Source is where a secret comes from; one that says no more than from is
+// written as that.
+type Source struct {
+	From Text `yaml:"from" short:"yes" doc:"env:VARIABLE or file:PATH"`
+}
+
+// A Bind is where a secret may be sent: all that it says has to hold. One that says
+// no more than to is written as that.
+type Bind struct {
+	To      Text   `yaml:"to" short:"yes" doc:"the one destination, https://HOST[:PORT]" need:"yes"`
+	Methods []Text `yaml:"methods" doc:"methods of requests that may have it; by default all"`
+	Paths   []Text `yaml:"paths" doc:"paths of requests that may have it: /v1/chat is that, /v1/ all below it; by default all"`
+	Labels  []Pair `yaml:"labels" doc:"labels that a sandbox has for its requests to have it; by default all sandboxes"`
+}
