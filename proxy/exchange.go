@@ -36,6 +36,7 @@ type exchange struct {
 	facts     *policy.RequestFacts
 	body      *requestBody
 	arrives   *arriving             // what is below it; nil without one
+	expects   bool                  // it waits to be told to send its body
 	switches  bool                  // it asks to switch protocols
 	websocket bool                  // to a WebSocket, as it must
 	peer      io.ReadWriteCloser    // that the upstream switched to; nil until then
@@ -339,6 +340,7 @@ func (x *exchange) send() error {
 				return
 			}
 			x.dial.gotConn(i)
+			x.w.goOn()
 			x.clock.given()
 		},
 		WroteHeaders:         func() { x.wrote.Store(true) },

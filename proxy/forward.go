@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
+
 	"sallyport/credentials"
 	"sallyport/dest"
 	"sallyport/policy"
@@ -97,6 +99,7 @@ func (x *exchange) outgoing(ctx context.Context) *http.Request {
 	}
 	out.RequestURI = ""
 	out.Close = false
+	x.expects = httpguts.HeaderValuesContainsToken(out.Header["Expect"], "100-continue")
 	out.Header.Del("Expect") // answered here: the body follows at once (hostile 63)
 	if _, ok := out.Header["User-Agent"]; !ok {
 		out.Header["User-Agent"] = nil // none is invented
@@ -198,6 +201,10 @@ func (x *exchange) roundTrip(req *http.Request) *http.Response {
 	}
 	resp.Body = &responseBody{Reader: body, Closer: resp.Body, x: x, resp: resp, limit: x.decision.Limits.ResponseBytes}
 	resp.Trailer = announced(resp.Trailer)
+	if len(resp.Trailer) > 0 && x.r.ProtoMajor == 1 && x.r.ProtoMinor == 1 && req.Method != http.MethodHead { // there no trailer follows a body that has a length
+		resp.Header.Del("Content-Length")
+		resp.ContentLength = -1
+	}
 	return resp
 }
 

@@ -59,14 +59,16 @@ func (c *strictConn) Close() error {
 	return err
 }
 
-// An arriving is a body as it comes, which says whether it came to its end.
+// An arriving is a body as it comes, which says whether it was asked for, and whether
+// it came to its end.
 type arriving struct {
 	io.ReadCloser
-	whole atomic.Bool
+	asked, whole atomic.Bool
 }
 
 // Read reads what has come.
 func (a *arriving) Read(p []byte) (int, error) {
+	a.asked.Store(true)
 	n, err := a.ReadCloser.Read(p)
 	if err == io.EOF { //nolint:errorlint // as net/http says it
 		a.whole.Store(true)

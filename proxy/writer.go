@@ -74,6 +74,21 @@ func (w *responseWriter) got1xx(code int, h textproto.MIMEHeader) error {
 	return nil
 }
 
+// goOn tells a client that waits for it to send its body (RFC 9110, 10.1.1). Whoever
+// reads the body would, but the destination, which is not asked, may answer earlier, and
+// what comes behind its head is no informational answer any more. Over HTTP/2 net/http
+// tells nobody who waits.
+func (w *responseWriter) goOn() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	a := w.x.arrives
+	if w.wrote || w.final || a == nil || a.asked.Load() || !w.x.expects || !w.x.r.ProtoAtLeast(1, 1) {
+		return
+	}
+	w.x.expects = false
+	w.ResponseWriter.WriteHeader(http.StatusContinue)
+}
+
 // WriteHeader sends the head; when nobody knows how long the body will be, it
 // does not wait for its first byte.
 func (w *responseWriter) WriteHeader(code int) {
