@@ -64,6 +64,7 @@ func TestImports(t *testing.T) {
 		"admin":            {},
 		"metrics":          {"audit"},
 		"origin":           {}, // a server for tests and the demo
+		"origin/bundles":   {}, // bundles for tests
 		"origin/calls":     {}, // a gRPC service for tests
 		"origin/world":     {}, // namespaces for tests
 		"sandbox":          {"dest"},
@@ -88,7 +89,7 @@ func TestImports(t *testing.T) {
 	}
 	free := []string{"cmd/sallyport", "bench", "mutants", "origin/calls/caller"}
 	foreign := map[string]string{ // what only some packages may know of
-		"github.com/open-policy-agent/opa": "policy/rego",
+		"github.com/open-policy-agent/opa": "policy/rego origin/bundles",
 		"github.com/elazarl/goproxy":       "proxy",
 		"github.com/google/nftables":       "sandbox/netns",
 		"github.com/vishvananda/netlink":   "sandbox/netns",

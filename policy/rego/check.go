@@ -18,6 +18,7 @@ type Report struct {
 	Policy      string        `json:"policy"`
 	OK          bool          `json:"ok"` // the proxy would take it
 	Digest      string        `json:"digest,omitempty"`
+	Revision    string        `json:"revision,omitempty"` // of the manifest
 	Errors      []Problem     `json:"errors"`
 	Warnings    []Problem     `json:"warnings"`
 	Phases      []PhaseReport `json:"phases"` // with rules, in the order in which they are asked
@@ -56,10 +57,10 @@ func Inspect(ctx context.Context, dir string) *Report {
 		var le *LoadError
 		if errors.As(err, &le) {
 			r.Errors = le.Problems
+			illustrate(r.Errors, le.text)
 		} else {
 			r.Errors = []Problem{{Message: err.Error()}}
 		}
-		illustrate(r.Errors)
 		return r
 	}
 	l := newLint(p, src)
@@ -69,9 +70,9 @@ func Inspect(ctx context.Context, dir string) *Report {
 	l.costs()
 	l.edits()
 	r.Errors, r.Warnings = append(r.Errors, l.errors...), append(r.Warnings, l.warnings...)
-	illustrate(r.Errors)
-	illustrate(r.Warnings)
-	r.OK, r.Digest = len(r.Errors) == 0, p.digest
+	illustrate(r.Errors, src.text)
+	illustrate(r.Warnings, src.text)
+	r.OK, r.Digest, r.Revision = len(r.Errors) == 0, p.digest, p.revision
 	r.Requires, r.Credentials = append(r.Requires, p.RequiresProps()...), append(r.Credentials, p.Credentials()...)
 	for _, ph := range order {
 		x := p.phases[ph]
@@ -120,8 +121,8 @@ func (p *Policy) uncached(ph policy.Phase, x *phase) string {
 }
 
 // illustrate puts the line of the source beside each problem, and what to write
-// instead where that is known.
-func illustrate(ps []Problem) {
+// instead where that is known. Files that are in a bundle are in text.
+func illustrate(ps []Problem, text map[string][]byte) {
 	files := map[string][]string{}
 	for i := range ps {
 		p := &ps[i]
@@ -130,7 +131,11 @@ func illustrate(ps []Problem) {
 		}
 		lines, known := files[p.File]
 		if !known {
-			if b, err := os.ReadFile(p.File); err == nil {
+			b, packed := text[p.File]
+			if !packed {
+				b, _ = os.ReadFile(p.File)
+			}
+			if b != nil {
 				lines = strings.Split(string(b), "\n")
 			}
 			files[p.File] = lines

@@ -21,7 +21,10 @@ func compile(ctx context.Context, o Options, src *source) (*Policy, error) {
 	if errs := checkModules(src.modules); len(errs) > 0 {
 		return nil, problems(o.Name, errs)
 	}
-	p := &Policy{name: o.Name, digest: src.digest, steps: o.Steps, deadline: o.Deadline, phases: map[policy.Phase]*phase{}}
+	p := &Policy{name: o.Name, digest: src.digest, revision: src.revision, sequence: -1, steps: o.Steps, deadline: o.Deadline, phases: map[policy.Phase]*phase{}}
+	if src.sequenced {
+		p.sequence = src.sequence
+	}
 	if p.steps == 0 {
 		p.steps = 20_000
 	}

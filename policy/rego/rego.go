@@ -3,6 +3,7 @@ package rego
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -16,12 +17,16 @@ import (
 	"sallyport/policy"
 )
 
-// Options of a load. Name and one of Dir and FS are required.
+// Options of a load. Name and one of Dir, FS and Archive are required.
 type Options struct {
-	Name string
-	Dir  string         // a directory of Rego and data files
-	FS   fs.FS          // used instead of Dir: its whole tree
-	Data map[string]any // put beside the policy's own data; a name may not be in both
+	Name    string
+	Dir     string         // a directory of Rego and data files, or an OPA bundle of them
+	FS      fs.FS          // used instead of Dir: its whole tree
+	Archive []byte         // used instead of both: an OPA bundle, of which Dir or Name is only the name
+	Data    map[string]any // put beside the policy's own data; a name may not be in both
+
+	Verify   *Verifier // whose signature a bundle needs; then a directory is not taken
+	MaxBytes int64     // of a bundle, packed and unpacked; 0 means MaxBundle
 
 	Steps    int           // expressions that one evaluation may take; 0 means 20,000
 	Deadline time.Duration // of one evaluation; 0 means 100 ms
@@ -32,6 +37,8 @@ type Options struct {
 type Policy struct {
 	name     string
 	digest   string
+	revision string
+	sequence int64 // -1 when its manifest has none
 	steps    int
 	deadline time.Duration
 	compiler *ast.Compiler
@@ -62,6 +69,13 @@ func (p *Policy) Name() string { return p.name }
 
 // Digest returns the SHA-256 of its modules and data, in hexadecimal.
 func (p *Policy) Digest() string { return p.digest }
+
+// Revision returns what its manifest calls its version; "" is none.
+func (p *Policy) Revision() string { return p.revision }
+
+// Sequence returns metadata.sallyport.sequence of its manifest, and false if there
+// is none.
+func (p *Policy) Sequence() (int64, bool) { return p.sequence, p.sequence >= 0 }
 
 // RequiresProps returns the properties without which a sandbox cannot have this policy.
 func (p *Policy) RequiresProps() []string { return p.props }
@@ -138,7 +152,13 @@ func (p Problem) String() string {
 type LoadError struct {
 	Name     string
 	Problems []Problem
+
+	cause error
+	text  map[string][]byte // of files that are in a bundle
 }
+
+// Unwrap returns what was wrong as it was found; nil where that says no more.
+func (e *LoadError) Unwrap() error { return e.cause }
 
 func (e *LoadError) Error() string {
 	s := fmt.Sprintf("policy %s is not taken:", e.Name)
@@ -154,5 +174,15 @@ func Load(ctx context.Context, o Options) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	return compile(ctx, o, src)
+	p, err := compile(ctx, o, src)
+	return p, within(err, src.text)
+}
+
+// within gives a LoadError the text of the files that are in no directory.
+func within(err error, text map[string][]byte) error {
+	var le *LoadError
+	if errors.As(err, &le) {
+		le.text = text
+	}
+	return err
 }

@@ -15,6 +15,7 @@ import (
 	"sync"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/bundle"
 	"github.com/open-policy-agent/opa/v1/loader"
 
 	"sallyport/policies"
@@ -26,44 +27,40 @@ type source struct {
 	tests   map[string]*ast.Module
 	data    map[string]any
 	digest  string
+	text    map[string][]byte // of modules that are in no file of their own
+
+	revision  string
+	sequence  int64
+	sequenced bool
 }
 
 // read loads the files of a policy. Their places are as the user named them.
 func read(o Options) (*source, error) {
-	l := loader.NewFileLoader().WithRegoVersion(ast.RegoV1).WithProcessAnnotation(true).WithCapabilities(capabilities())
-	root := o.Dir
-	if o.FS != nil {
-		l, root = l.WithFS(o.FS), "."
-	} else if st, err := os.Stat(o.Dir); err != nil {
-		return nil, fmt.Errorf("policy %s: %w", o.Name, err)
-	} else if !st.IsDir() {
-		return nil, fmt.Errorf("policy %s: %s is not a directory", o.Name, o.Dir)
-	} else {
-		if real, err := filepath.EvalSymlinks(o.Dir); err == nil && real != filepath.Clean(o.Dir) {
-			if st, err := os.Lstat(o.Dir); err == nil && st.Mode()&fs.ModeSymlink != 0 { // the loader does not follow it
-				o.Dir, root = real, real
-			}
-		}
-		if ps := survey(o.Dir); len(ps) > 0 {
-			return nil, &LoadError{o.Name, ps}
-		}
-	}
-	b, err := l.AsBundle(root)
+	text := map[string][]byte{}
+	b, err := readFiles(&o, text)
 	if err != nil {
-		return nil, problems(o.Name, err)
+		return nil, within(problems(o.Name, err), text)
 	}
-	s := &source{modules: map[string]*ast.Module{}, tests: map[string]*ast.Module{}, data: map[string]any{}}
+	s := &source{modules: map[string]*ast.Module{}, tests: map[string]*ast.Module{}, data: map[string]any{}, text: text}
+	if err := s.versioned(b.Manifest); err != nil {
+		return nil, problems(o.Name, fmt.Errorf("%s: %w", o.place(), err))
+	}
 	maps.Copy(s.data, b.Data)
+	if _, ours := s.data["sallyport"]; ours {
+		return nil, problems(o.Name, fmt.Errorf("%s: data.sallyport is reserved: call the directory or the key otherwise", o.place()))
+	}
 	for k, v := range o.Data {
 		if _, twice := s.data[k]; twice {
-			return nil, &LoadError{o.Name, []Problem{{Message: fmt.Sprintf("data.%s is given by sallyport: call yours something else", k)}}}
+			return nil, &LoadError{Name: o.Name, Problems: []Problem{{Message: fmt.Sprintf("data.%s is given by sallyport: call yours something else", k)}}}
 		}
 		s.data[k] = v
 	}
 	sum := sha256.New()
 	for _, m := range b.Modules {
 		name := strings.TrimPrefix(m.Path, "/")
-		if o.FS == nil && !strings.HasPrefix(name, strings.TrimPrefix(o.Dir, "/")) {
+		if o.Archive != nil {
+			name = m.Path
+		} else if o.FS == nil && !strings.HasPrefix(name, strings.TrimPrefix(o.Dir, "/")) {
 			name = strings.TrimSuffix(o.Dir, "/") + "/" + name
 		} else if strings.HasPrefix(o.Dir, "/") {
 			name = "/" + name
@@ -84,6 +81,41 @@ func read(o Options) (*source, error) {
 	sum.Write(j)
 	s.digest = hex.EncodeToString(sum.Sum(nil))
 	return s, nil
+}
+
+// readFiles reads what Options name: a tree, a directory, or a bundle, which is put
+// into them. What texts of a bundle there are stays when there is an error.
+func readFiles(o *Options, text map[string][]byte) (*bundle.Bundle, error) {
+	l := loader.NewFileLoader().WithRegoVersion(ast.RegoV1).WithProcessAnnotation(true).WithCapabilities(capabilities())
+	if o.Archive != nil {
+		return readArchive(*o, text)
+	}
+	if o.FS != nil {
+		return l.WithFS(o.FS).AsBundle(".")
+	}
+	st, err := os.Stat(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if !st.IsDir() {
+		if o.Archive, err = ReadBundle(o.Dir, o.MaxBytes); err != nil {
+			return nil, err
+		}
+		return readArchive(*o, text)
+	}
+	if o.Verify != nil {
+		return nil, fmt.Errorf("%s: %w: it is a directory, which cannot be", o.Dir, ErrSignature)
+	}
+	root := o.Dir
+	if real, err := filepath.EvalSymlinks(o.Dir); err == nil && real != filepath.Clean(o.Dir) {
+		if st, err := os.Lstat(o.Dir); err == nil && st.Mode()&fs.ModeSymlink != 0 { // the loader does not follow it
+			o.Dir, root = real, real
+		}
+	}
+	if ps := survey(o.Dir); len(ps) > 0 {
+		return nil, &LoadError{Name: o.Name, Problems: ps}
+	}
+	return l.AsBundle(root)
 }
 
 // composing returns the shipped modules, parsed anew: compiling changes them.
@@ -107,8 +139,10 @@ func composing() (map[string]*ast.Module, error) {
 func problems(name string, err error) error {
 	var list ast.Errors
 	var one *ast.Error
-	out := &LoadError{Name: name}
+	out := &LoadError{Name: name, cause: err}
 	switch {
+	case errors.As(err, &out):
+		return out
 	case errors.As(err, &list):
 	case errors.As(err, &one):
 		list = ast.Errors{one}
