@@ -120,10 +120,13 @@ type Resolver struct {
 	Failed uint64 `json:"failed"`
 }
 
-// A Policy is one that is loaded. Of a Status it has its name and digest only.
+// A Policy is one that is loaded. Of a Status it has no more than its name, digest,
+// revision and source.
 type Policy struct {
 	Name        string   `json:"name"`
 	Digest      string   `json:"digest"`
+	Revision    string   `json:"revision,omitempty"`    // as its manifest has it
+	Source      string   `json:"source,omitempty"`      // the directory or bundle that it is from
 	Default     bool     `json:"default,omitempty"`     // decides for sandboxes that name none
 	Credentials []string `json:"credentials,omitempty"` // that it can ask for
 	Props       []string `json:"props,omitempty"`       // that a sandbox needs for it

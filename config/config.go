@@ -51,12 +51,6 @@ type Audit struct {
 	Progress Duration `yaml:"progress" doc:"how often it is recorded what passes in what stays open; the default is 1m"`
 }
 
-// A Policy is a directory of Rego with a name.
-type Policy struct {
-	Name Text `yaml:"name" doc:"name that sandboxes use" need:"yes"`
-	Dir  Text `yaml:"dir" doc:"directory of Rego and data files" need:"yes"`
-}
-
 // A Sandbox is one tenant.
 type Sandbox struct {
 	Name     Text      `yaml:"name" doc:"its name in records and commands" need:"yes"`

@@ -55,6 +55,7 @@ func Parse(name string, text []byte) (*File, error) {
 		}
 		d.value("", doc.Body, reflect.ValueOf(f).Elem())
 	}
+	d.whole(f)
 	if err := d.Err(); err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ func policyBenchCommand() *cobra.Command {
 	var most int
 	each := 300 * time.Millisecond
 	cmd := &cobra.Command{
-		Use:   "bench DIR…",
+		Use:   "bench DIR|BUNDLE…",
 		Short: "Measure what a decision costs, new and made before",
 		Long: `bench asks each policy about each request, again and again, on one thread. A new decision is evaluated; one that was made
 before is found by what the policy can read of the request. Steps are the expressions that were evaluated: they are the

@@ -14,13 +14,14 @@ import (
 func policyCheckCommand() *cobra.Command {
 	var asJSON, strict, quiet bool
 	cmd := &cobra.Command{
-		Use:   "check DIR…",
+		Use:   "check DIR|BUNDLE…",
 		Short: "Compile a policy as strictly as the proxy does, and say what is likely not meant",
 		Long: `check compiles a policy and its tests as the proxy does. What is wrong is shown with the line it is on and what to write
 instead. It warns of hosts that are matched by an accident of their spelling, of what never holds or is never reached, of
 header fields on which rules disagree, and of habits that cost time, with their price. Then it says what each phase can
 read, and whether its decisions are kept, so that one that was made is not made again.`,
 		Example: `  sallyport policy check ./policy
+  sallyport policy check ./web.tar.gz
   sallyport policy check --strict --json ./policy | jq '.[].warnings'`,
 		Args: cobra.MinimumNArgs(1),
 	}

@@ -27,7 +27,7 @@ const codeNoAnswer = 2
 func policyEvalCommand() *cobra.Command {
 	e := &evaluation{}
 	cmd := &cobra.Command{
-		Use:   "eval DIR [METHOD] URL | eval DIR -- curl …",
+		Use:   "eval DIR|BUNDLE [METHOD] URL | eval DIR|BUNDLE -- curl …",
 		Short: "Ask a policy about one request, offline",
 		Long: `eval makes of a request what the proxy would ask the policy about it, and says what the policy decides, by which rules.
 Nothing is sent, and no name is looked up. A URL tcp://HOST:PORT asks about a connection that carries bytes. Behind -- a

@@ -16,7 +16,7 @@ func policyTestCommand() *cobra.Command {
 	var format string
 	var least float64
 	cmd := &cobra.Command{
-		Use:   "test DIR…",
+		Use:   "test DIR|BUNDLE…",
 		Short: "Run a policy's own tests",
 		Long: `test runs the rules whose names begin with test_ in files that end in _test.rego. A policy without tests fails. With
 --coverage it names the lines of the policy that no test came to; --min fails below a percentage.`,

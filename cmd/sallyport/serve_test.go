@@ -25,6 +25,7 @@ type side struct {
 	b       *background
 	config  string
 	control string
+	asked   *admin.Client // by policy, reasons and until
 }
 
 // sidecar writes a configuration and starts serve with it.

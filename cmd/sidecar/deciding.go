@@ -87,7 +87,9 @@ func (s *sidecar) Policies() (out []admin.Policy, err error) {
 	for _, n := range slices.Sorted(maps.Keys(p.policies)) {
 		pol := p.policies[n]
 		slices.Sort(by[n])
-		out = append(out, admin.Policy{Name: n, Digest: pol.Digest(), Default: slices.Contains(p.def, n), Credentials: pol.Credentials(), Props: pol.RequiresProps(), Sandboxes: slices.Compact(by[n])})
+		x := p.tellPolicy(n)
+		x.Default, x.Credentials, x.Props, x.Sandboxes = slices.Contains(p.def, n), pol.Credentials(), pol.RequiresProps(), slices.Compact(by[n])
+		out = append(out, x)
 	}
 	return out, err
 }

@@ -36,7 +36,10 @@ func footprintOf(file string, f *config.File) (out footprint) {
 		}
 	}
 	for i, p := range f.Policies {
-		out.policies = append(out.policies, named{fmt.Sprintf("policies[%d].dir", i), rel(p.Dir.S), p.Dir})
+		if p.Dir.S != "" {
+			out.policies = append(out.policies, named{fmt.Sprintf("policies[%d].dir", i), rel(p.Dir.S), p.Dir})
+		}
+		source(p.Verify.Key, "policies[%d].verify.key", i)
 	}
 	for i, c := range f.Credentials {
 		source(c.Source.From, "credentials[%d].source", i)
@@ -101,6 +104,9 @@ func left(bad *config.Problems, file string, f *config.File) *confine.Spec {
 	fs := &spec.Files
 	fs.Read = append(fs.Read, around(file)...)
 	for _, n := range fp.policies {
+		if st, err := os.Stat(n.path); err == nil && !st.IsDir() { // a bundle, which may be replaced
+			fs.Read = append(fs.Read, around(n.path)...)
+		}
 		fs.Read = append(fs.Read, n.path)
 	}
 	for _, n := range fp.files {

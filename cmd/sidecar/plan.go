@@ -110,19 +110,7 @@ func newPlan(ctx context.Context, file string, f *config.File, held *credentials
 		p.watched = append(p.watched, rel(t.S))
 	}
 	p.seen = look(p.watched)
-	for i, c := range f.Policies {
-		key := fmt.Sprintf("policies[%d]", i)
-		if p.policies[c.Name.S] != nil {
-			bad.Add(c.Name.Pos, key+".name", "there are two policies %q", c.Name.S)
-			continue
-		}
-		pol, err := rego.Load(ctx, rego.Options{Name: c.Name.S, Dir: rel(c.Dir.S)})
-		if err != nil {
-			bad.Add(c.Dir.Pos, key+".dir", "%v", err)
-			continue
-		}
-		p.policies[c.Name.S] = pol
-	}
+	p.load(ctx, bad, rel)
 	if len(f.Policies) == 0 { // nothing passes
 		pol, err := rego.Load(ctx, rego.Options{Name: "default", FS: policies.Default, Data: map[string]any{"run": (&terms.Grants{}).Data(nil, sandbox.Enforce)}})
 		if err != nil {

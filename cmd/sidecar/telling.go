@@ -94,7 +94,7 @@ func (s *sidecar) Status() admin.Status {
 	}
 	p.tellReach(&out)
 	for _, n := range slices.Sorted(maps.Keys(p.policies)) {
-		out.Policies = append(out.Policies, admin.Policy{Name: n, Digest: p.policies[n].Digest()})
+		out.Policies = append(out.Policies, p.tellPolicy(n))
 	}
 	return out
 }
