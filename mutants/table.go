@@ -28,4 +28,5 @@ var mutants = slices.Concat(
 	floods,
 	leaks,
 	h2connect,
+	shelves,
 )

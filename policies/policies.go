@@ -9,6 +9,12 @@ import "embed"
 //go:embed sallyport/*.rego
 var Composing embed.FS
 
+// Library holds modules of the same package that any policy can import: helpers,
+// lists of destinations, and rules about them.
+//
+//go:embed library/lib/*.rego library/packs/*.rego
+var Library embed.FS
+
 // Default holds the policy of a run without one of its own: it reads the grants
 // of the command line as data.run.
 //

@@ -13,8 +13,8 @@ func policyInitCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "init DIR",
 		Short: "Write a policy to begin with, its tests, and what OPA's own commands need",
-		Long: `init writes DIR/policy: rules, data and tests to change. Beside it, DIR/sallyport has the modules that compose a decision and
-DIR/schema the input of each phase as JSON Schema, so that "opa test policy sallyport", "opa check --strict policy
+		Long: `init writes DIR/policy: rules, data and tests to change. Beside it, DIR/sallyport has the modules that compose a decision,
+with the library, and DIR/schema the input of each phase as JSON Schema, so that "opa test policy sallyport", "opa check --strict policy
 sallyport" and editors work on it too. What sallyport is given is DIR/policy alone. No file is overwritten.`,
 		Example: `  sallyport policy init ./egress && sallyport policy check ./egress/policy && sallyport policy test ./egress/policy`,
 		Args:    cobra.ExactArgs(1),

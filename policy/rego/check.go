@@ -69,6 +69,8 @@ func Inspect(ctx context.Context, dir string) *Report {
 	l.dead()
 	l.costs()
 	l.edits()
+	l.absent()
+	l.borrowedCalls()
 	r.Errors, r.Warnings = append(r.Errors, l.errors...), append(r.Warnings, l.warnings...)
 	illustrate(r.Errors, src.text)
 	illustrate(r.Warnings, src.text)
@@ -177,6 +179,9 @@ func withTests(o Options) (*source, map[string]*ast.Module, error) {
 	}
 	all, err := composing()
 	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := borrow(all, src.modules, src.tests); err != nil {
 		return nil, nil, err
 	}
 	maps.Copy(all, src.modules)

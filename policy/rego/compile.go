@@ -41,6 +41,13 @@ func compile(ctx context.Context, o Options, src *source) (*Policy, error) {
 		return nil, err
 	}
 	prune(all, src)
+	borrowed, err := borrow(all, src.modules)
+	if err != nil {
+		return nil, err
+	}
+	if p.digest, err = withLibrary(src.digest, borrowed); err != nil {
+		return nil, err
+	}
 	maps.Copy(all, src.modules)
 	c := newCompiler().WithPathConflictsCheck(storage.NonEmpty(ctx, p.store, p.txn))
 	c.Compile(all)
@@ -142,6 +149,11 @@ func (p *Policy) inspect(ctx context.Context, src *source, keep bool) (errs ast.
 		}
 		for _, rd := range res.reads {
 			if i := missing(schemas[ph], rd.path[1:]); i >= 0 {
+				if borrowed(rd.at) {
+					at, name := p.blame(res, rd)
+					fail(at, "%v is not in the input of phase %s, and %s reads it", rd.path[:i+2], ph, name)
+					continue
+				}
 				fail(rd.at, "%v is not in the input of phase %s", rd.path[:i+2], ph)
 			}
 		}

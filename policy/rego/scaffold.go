@@ -14,7 +14,7 @@ import (
 )
 
 // Scaffold writes a policy to begin with into DIR/policy, and beside it what OPA's
-// own commands and editors need: the modules that compose a decision in
+// own commands and editors need: the modules that compose a decision and the library in
 // DIR/sallyport, and the schemas of the input in DIR/schema. A file that is there
 // already is left alone: then nothing is written. It returns the names of the files.
 func Scaffold(dir string) ([]string, error) {
@@ -33,6 +33,9 @@ func Scaffold(dir string) ([]string, error) {
 		return nil, err
 	}
 	if err := take(policies.Composing, "sallyport", "sallyport"); err != nil {
+		return nil, err
+	}
+	if err := take(policies.Library, "library", "sallyport"); err != nil {
 		return nil, err
 	}
 	for ph, s := range schemas {

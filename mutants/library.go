@@ -1,0 +1,11 @@
+package main
+
+// Guards of the library that policies import, and of what they hand to it.
+var shelves = []mutant{
+	{[]int{430}, "policies/library/lib/paths.rego", "path_under(prefix) if startswith(concat(\"\", [input.request.path, \"/\"]), concat(\"\", [\"/\", trim(prefix, \"/\"), \"/\"]))", "path_under(prefix) if startswith(input.request.path, prefix)", "policy/rego", "TestPathsAsServersReadThem"},
+	{[]int{430}, "policies/library/lib/paths.rego", "replace(lower(input.request.path), \"%2f\", \"/\")", "lower(input.request.path)", "policy/rego", "TestPathsAsServersReadThem"},
+	{[]int{431}, "policy/rego/lint_library.go", "case h.String() != name:", "case false:", "policy/rego", "TestEntriesThatNoHostHas"},
+	{[]int{431}, "policies/library/lib/hosts.rego", "\ti > 0\n\thosts[concat(\"\", [\"*.\", suffix])]", "\ti >= 0\n\thosts[concat(\"\", [\"*.\", suffix])]", "policy/rego", "TestLibraryTests"},
+	{[]int{432}, "policy/rego/lint_absent.go", "if !ok || slices.Contains(present, ref.String()) {", "if true || !ok || slices.Contains(present, ref.String()) {", "policy/rego", "TestAbsentUnderNot"},
+	{[]int{433}, "policy/rego/library.go", "all[\"sallyport:\"+file] = m // no name of an author's file", "all[file] = m", "policy/rego", "TestLibraryIsNobodysFile"},
+}
