@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"sallyport/policy"
 )
@@ -75,7 +76,7 @@ func TestLibraryIsFlat(t *testing.T) {
 		for i := range n {
 			hosts[fmt.Sprintf("h%d.example.com", i)], hosts[fmt.Sprintf("*.d%d.example.org", i)] = true, true
 		}
-		p, err := Load(t.Context(), Options{Name: "p", Uncached: true, Dir: write(t, map[string]string{"p.rego": "package egress\n\nimport data.sallyport.lib\n\nallow if {\n\tlib.host_in(data.hosts)\n\tlib.path_under(\"/\")\n}\n\ncredentials contains \"a\" if lib.host_in(data.hosts)\n\nreasons contains \"b\" if not lib.host_within(data.hosts)\n"}), Data: map[string]any{"hosts": hosts}})
+		p, err := Load(t.Context(), Options{Name: "p", Uncached: true, Deadline: time.Minute, Dir: write(t, map[string]string{"p.rego": "package egress\n\nimport data.sallyport.lib\n\nallow if {\n\tlib.host_in(data.hosts)\n\tlib.path_under(\"/\")\n}\n\ncredentials contains \"a\" if lib.host_in(data.hosts)\n\nreasons contains \"b\" if not lib.host_within(data.hosts)\n"}), Data: map[string]any{"hosts": hosts}})
 		if err != nil {
 			t.Fatal(err)
 		}
