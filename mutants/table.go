@@ -29,4 +29,5 @@ var mutants = slices.Concat(
 	leaks,
 	h2connect,
 	shelves,
+	surface,
 )

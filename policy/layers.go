@@ -93,7 +93,10 @@ func unite(ph Phase, all []*Decision) *Decision {
 				out.Credentials = append(out.Credentials, c)
 			}
 		}
-		out.Limits = out.Limits.tighter(d.Limits)
+		out.Limits = out.Limits.Tighter(d.Limits)
+		for _, q := range d.Quotas {
+			out.Quotas = q.Add(out.Quotas)
+		}
 		out.Reasons = append(out.Reasons, d.Reasons...)
 		out.Audit.Tags = append(out.Audit.Tags, d.Audit.Tags...)
 		if level(d.Audit.Level) > level(out.Audit.Level) {
@@ -124,8 +127,8 @@ func sorted(in []string) []string {
 	return slices.Compact(in)
 }
 
-// tighter is the smaller of each limit; zero is none.
-func (l Limits) tighter(o Limits) Limits {
+// Tighter is the smaller of each limit; zero is none.
+func (l Limits) Tighter(o Limits) Limits {
 	return Limits{least(l.RequestBytes, o.RequestBytes), least(l.ResponseBytes, o.ResponseBytes), least(l.Duration, o.Duration)}
 }
 

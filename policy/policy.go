@@ -117,6 +117,7 @@ type Decision struct {
 	Remove      []string // canonical MIME case
 	Owned       []string // headers that some rule can set: the client's are dropped whether it holds or not
 	Limits      Limits
+	Quotas      []Quota // phases egress and connect
 	Reasons     []string
 	Audit       Audit
 

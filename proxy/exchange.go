@@ -8,6 +8,7 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -59,8 +60,11 @@ type exchange struct {
 	told     string          // to that: the context of this request
 	nonce    string
 	created  int64
-	whole    []byte // of the body, when policy read all of it
-	most     int64  // bytes of the answer, by phase response; 0 is no limit
+	whole    []byte        // of the body, when policy read all of it
+	limits   policy.Limits // of all decisions about it
+	before   policy.Limits // of the one before a rewrite
+	most     int64         // bytes of the answer, by phase response; 0 is no limit
+	counted  func()        // gives back what policy has it counted to; nil when nothing
 	grant    *credentials.Grant
 	stripped []string
 	dial     *dial
@@ -161,6 +165,9 @@ func (x *exchange) end() {
 	}
 	x.complete()
 	x.inspectedAll()
+	if x.counted != nil {
+		x.counted()
+	}
 	x.unread()
 	if p != nil {
 		panic(http.ErrAbortHandler)
@@ -225,6 +232,7 @@ func (x *exchange) ask() error {
 		return err
 	}
 	x.decision = x.ward.policy.Decide(x.r.Context(), x.question())
+	quotas := x.decision.Quotas
 	if rw := x.decision.Rewrite; x.decision.Granted() && rw != nil {
 		if err := x.rewrite(rw); err != nil {
 			return err
@@ -233,7 +241,12 @@ func (x *exchange) ask() error {
 			return err
 		}
 		first := x.decision
+		x.before = first.Limits
 		x.decision = x.ward.policy.Decide(x.r.Context(), x.question())
+		quotas = slices.Clone(quotas)
+		for _, q := range x.decision.Quotas {
+			quotas = q.Add(quotas)
+		}
 		if again := x.decision.Rewrite; x.decision.Granted() && again != nil && *again != *first.Rewrite {
 			return refuse(http.StatusForbidden, "rewrite_again", "the policy rewrites what it has rewritten")
 		}
@@ -243,6 +256,10 @@ func (x *exchange) ask() error {
 		ref = x.barred()
 	}
 	if ref != nil {
+		return ref
+	}
+	x.limits = x.limited(x.decision.Limits)
+	if x.counted, ref = x.gate.quotas.take(x.decision, quotas, time.Now()); ref != nil {
 		return ref
 	}
 	x.would = would
@@ -327,7 +344,7 @@ func (x *exchange) send() error {
 		_ = x.rc.SetReadDeadline(time.Now().Add(cutGrace)) // a client that neither reads nor writes waits for nothing
 		_ = x.rc.SetWriteDeadline(time.Now().Add(cutGrace))
 	}}, x.ward)()
-	if d := x.decision.Limits.Duration; d > 0 {
+	if d := x.limits.Duration; d > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, d)
 		defer cancel()

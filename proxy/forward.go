@@ -109,7 +109,7 @@ func (x *exchange) outgoing(ctx context.Context) *http.Request {
 	out.Trailer = nil
 	out.Body = http.NoBody
 	if x.body != nil {
-		x.body.limit, x.body.clock = x.decision.Limits.RequestBytes, x.clock
+		x.body.limit, x.body.clock = x.limits.RequestBytes, x.clock
 		out.Body = x.body
 		if x.facts.BodyState == policy.BodyParsed {
 			out.ContentLength = x.facts.Size
@@ -137,7 +137,7 @@ func upstreamURL(scheme string, to dest.Addr, path string, in *url.URL) *url.URL
 // roundTrip sends a request and makes the response what the sandbox may see. It
 // never fails: what goes wrong becomes an answer.
 func (x *exchange) roundTrip(req *http.Request) *http.Response {
-	if l := x.decision.Limits.RequestBytes; l > 0 && req.ContentLength > l {
+	if l := x.limits.RequestBytes; l > 0 && req.ContentLength > l {
 		return x.answer(tooLarge())
 	}
 	resp, err := x.ward.pools.of(x).RoundTrip(req)
@@ -199,7 +199,7 @@ func (x *exchange) roundTrip(req *http.Request) *http.Response {
 			return x.answer(refusalOf(err))
 		}
 	}
-	resp.Body = &responseBody{Reader: body, Closer: resp.Body, x: x, resp: resp, limit: x.decision.Limits.ResponseBytes}
+	resp.Body = &responseBody{Reader: body, Closer: resp.Body, x: x, resp: resp, limit: x.limits.ResponseBytes}
 	resp.Trailer = announced(resp.Trailer)
 	if len(resp.Trailer) > 0 && x.r.ProtoMajor == 1 && x.r.ProtoMinor == 1 && req.Method != http.MethodHead { // there no trailer follows a body that has a length
 		resp.Header.Del("Content-Length")
@@ -265,7 +265,7 @@ func (x *exchange) judgeResponse(resp *http.Response) error {
 		resp.Header.Set(h.Name, x.srv.cfg.Credentials.RedactString(h.Value))
 	}
 	x.most = d.Limits.ResponseBytes
-	x.decision.Limits = x.limited(x.decision.Limits)
+	x.limits = x.limited(x.limits)
 	return nil
 }
 

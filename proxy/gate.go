@@ -40,6 +40,7 @@ type Gate struct {
 	conns     atomic.Int64 // connections open
 	active    atomic.Int64 // requests under way
 	pace      pace         // of requests
+	quotas    quotas       // of policies
 	questions questions    // that name servers are asked
 
 	ctx    context.Context

@@ -90,7 +90,7 @@ func (r *Refusal) grpcStatus(decision string) [][2]string {
 	}
 	details := []proto.Message{info}
 	if r.Status == http.StatusTooManyRequests {
-		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(retryAfter)})
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(r.after())})
 	}
 	st := &status.Status{Code: int32(code), Message: line}
 	for _, d := range details {
@@ -154,8 +154,10 @@ func grpcEscape(s string) string {
 	return b.String()
 }
 
-// retryAfter is when what was too much may be tried again.
-const retryAfter = time.Second
+// after is when what was too much may be tried again, in whole seconds.
+func (r *Refusal) after() time.Duration {
+	return max(time.Second, (r.After + time.Second - 1).Truncate(time.Second))
+}
 
 // method makes the fact of what a gRPC request calls.
 func method(f *policy.RequestFacts, query bool) error {

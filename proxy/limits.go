@@ -38,8 +38,10 @@ func (g *Gate) admit() (done func(), ref *Refusal) {
 	return func() { g.active.Add(-1) }, nil
 }
 
-// limited is what a decision bounds, with what phase response said of this answer.
+// limited is what a decision bounds, with what was said before a rewrite and what
+// phase response said of this answer.
 func (x *exchange) limited(l policy.Limits) policy.Limits {
+	l = l.Tighter(x.before)
 	if x.most > 0 && (l.ResponseBytes == 0 || x.most < l.ResponseBytes) {
 		l.ResponseBytes = x.most
 	}

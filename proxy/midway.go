@@ -18,7 +18,7 @@ func (x *exchange) midway(err error) *Refusal {
 	switch {
 	case errors.As(err, &ref):
 		return ref
-	case x.decision.Limits.Duration > 0 && errors.Is(err, context.DeadlineExceeded):
+	case x.limits.Duration > 0 && errors.Is(err, context.DeadlineExceeded):
 		return refuse(http.StatusGatewayTimeout, "upstream_timeout", "this took longer than policy allows").because(err)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"sallyport/credentials"
 	"sallyport/policy"
@@ -22,6 +23,7 @@ type Refusal struct {
 	Public   string
 	Operator string
 	Err      error
+	After    time.Duration // of a status of 429, when it may be tried again; 0 means a second
 	// Close asks that the client's connection not be used again.
 	Close bool
 }
@@ -130,7 +132,7 @@ func (r *Refusal) write(w http.ResponseWriter, req *http.Request, decision strin
 		h.Set("Connection", "close")
 	}
 	if r.Status == http.StatusTooManyRequests {
-		h.Set("Retry-After", fmt.Sprint(int(retryAfter.Seconds())))
+		h.Set("Retry-After", fmt.Sprint(int64(r.after()/time.Second)))
 	}
 	if r.Status == http.StatusProxyAuthRequired {
 		h["Proxy-Authenticate"] = []string{`Basic realm="sallyport"`, `Bearer realm="sallyport"`}

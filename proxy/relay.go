@@ -63,7 +63,7 @@ func newRelay(ctx context.Context, x *exchange, c net.Conn) *relay {
 	up := x.dial.conn
 	x.dial.mu.Unlock()
 	ctx, cut := context.WithCancelCause(ctx)
-	r := &relay{x: x, ctx: ctx, cut: cut, span: newSpan(x.gate.bounds(x.decision.Limits), cut), stopped: make(chan struct{})}
+	r := &relay{x: x, ctx: ctx, cut: cut, span: newSpan(x.gate.bounds(x.limits), cut), stopped: make(chan struct{})}
 	r.client = end{conn: c, stream: c, w: ws.NewWriter(c, ws.Server)}
 	r.origin = end{conn: up, stream: x.peer, w: ws.NewWriter(x.peer, ws.Client)}
 	r.out = &half{r: r, toOrigin: true, src: &r.client, dst: &r.origin, read: ws.NewReader(c, ws.Client, ws.Limits{}), lane: &r.span.in}

@@ -32,6 +32,12 @@ func (f *flow) opaque(w *ward, q *policy.Question, d *policy.Decision, client ne
 		f.refuseOpaque(ref, d, q.Destination.Protocol)
 		return
 	}
+	counted, ref := g.quotas.take(d, d.Quotas, start)
+	if ref != nil {
+		f.refuseOpaque(ref, d, q.Destination.Protocol)
+		return
+	}
+	defer counted()
 	ev := w.of(f.event(audit.TunnelDecision))
 	ev.ID = audit.NewID()
 	ev.Request = f.opaqueRequest(q.Destination.Protocol)

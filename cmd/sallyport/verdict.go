@@ -41,6 +41,7 @@ type answer struct {
 	Respond     *policy.Respond   `json:"respond,omitempty"`
 	Rewrite     *policy.Rewrite   `json:"rewrite,omitempty"`
 	Limits      map[string]int64  `json:"limits,omitempty"`
+	Quotas      []quota           `json:"quotas,omitempty"`
 	Audit       *policy.Audit     `json:"audit,omitempty"`
 	Steps       int               `json:"steps"`
 	Input       json.RawMessage   `json:"input,omitempty"` // what of the request it could read
@@ -50,6 +51,37 @@ type denial struct {
 	Code     string `json:"code"`
 	Public   string `json:"public,omitempty"`
 	Operator string `json:"operator,omitempty"`
+}
+
+// A quota is how much may pass that is counted by one name.
+type quota struct {
+	Name        string `json:"name,omitempty"`
+	Requests    int64  `json:"requests,omitempty"`
+	Per         string `json:"per,omitempty"`
+	Burst       int64  `json:"burst,omitempty"`
+	Concurrency int64  `json:"concurrency,omitempty"`
+}
+
+func quotaOf(q policy.Quota) quota {
+	out := quota{Name: q.Name, Requests: q.Requests, Burst: q.Burst, Concurrency: q.Concurrency}
+	if q.Per > 0 {
+		out.Per = q.Per.String()
+	}
+	return out
+}
+
+func (q quota) String() string {
+	s := ""
+	if q.Requests > 0 {
+		s = fmt.Sprintf(" %d in %s, %d at once", q.Requests, q.Per, q.Burst)
+	}
+	if q.Concurrency > 0 {
+		s += fmt.Sprintf(" %d under way", q.Concurrency)
+	}
+	if q.Name != "" {
+		s += ", counted as " + q.Name
+	}
+	return s
 }
 
 func answerOf(d *policy.Decision) answer {
@@ -72,6 +104,9 @@ func answerOf(d *policy.Decision) answer {
 	}
 	if d.Audit.Level != "" || len(d.Audit.Tags) > 0 {
 		a.Audit = &d.Audit
+	}
+	for _, q := range d.Quotas {
+		a.Quotas = append(a.Quotas, quotaOf(q))
 	}
 	for k, n := range map[string]int64{"request_bytes": d.Limits.RequestBytes, "response_bytes": d.Limits.ResponseBytes, "seconds": int64(d.Limits.Duration.Seconds())} {
 		if n > 0 {
@@ -143,6 +178,9 @@ func (a *answer) edits(line func(format string, a ...any)) {
 	}
 	for _, k := range slices.Sorted(maps.Keys(a.Limits)) {
 		line("  limit   %s %d", k, a.Limits[k])
+	}
+	for _, q := range a.Quotas {
+		line("  limit  %v", q)
 	}
 	if a.Respond != nil {
 		line("  answers by itself: %d %s", a.Respond.Status, a.Respond.Body)

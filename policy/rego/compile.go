@@ -143,6 +143,8 @@ func (p *Policy) inspect(ctx context.Context, src *source, keep bool) (errs ast.
 			}
 		}
 		x.owned = ownedHeaders(x.author)
+		errs = append(errs, p.counted(x)...)
+		errs = append(errs, constants(x.author)...)
 		res := reach(c, x.entry)
 		for r := range res.rules {
 			used[r] = true

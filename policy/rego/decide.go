@@ -109,6 +109,10 @@ func (p *Policy) evaluate(ctx context.Context, x *phase, q *policy.Question, d *
 		d.Err = err
 		return
 	}
+	if n, bad := x.unnamed(d.Quotas); bad {
+		d.Err = fmt.Errorf("limits: the name %q is not written in a rule", n)
+		return
+	}
 	d.Owned = x.owned
 	p.merge(ctx, x, in, d)
 }

@@ -85,6 +85,7 @@ func decodeElement(verb string, e *ast.Term, d *policy.Decision) error {
 		d.Limits.RequestBytes = smaller(d.Limits.RequestBytes, f.number("request_bytes"))
 		d.Limits.ResponseBytes = smaller(d.Limits.ResponseBytes, f.number("response_bytes"))
 		d.Limits.Duration = time.Duration(smaller(int64(d.Limits.Duration), f.number("seconds")*int64(time.Second)))
+		f.quota(d)
 	case "audit":
 		if err := raise(&d.Audit, f); err != nil {
 			return err

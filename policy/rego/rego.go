@@ -56,6 +56,7 @@ type phase struct {
 	wants  *wanted   // the same
 	has    bool      // the author wrote a rule in it
 	owned  []string  // headers that its rules set by constant name
+	names  []string  // of counters, as rules write them
 	entry  ast.Ref
 	author []*ast.Rule
 	parts  []keyPart // nil when decisions are not kept

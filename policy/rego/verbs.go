@@ -25,7 +25,8 @@ var (
 	denials = shape{kind: "set", short: "code", keys: []string{"code", "public", "operator"}}
 	words   = shape{kind: "set", short: "text", keys: []string{"text"}}
 	header  = shape{kind: "set", keys: []string{"name", "value"}, all: true}
-	limits  = shape{kind: "set", keys: []string{"request_bytes", "response_bytes", "seconds"}}
+	limits  = shape{kind: "set", keys: []string{"request_bytes", "response_bytes", "seconds", "requests", "per", "burst", "concurrency", "name"}}
+	answer  = shape{kind: "set", keys: []string{"response_bytes"}} // limits of what is coming already
 	audits  = shape{kind: "set", keys: []string{"level", "tags"}}
 
 	verbs = map[policy.Phase]map[string]shape{
@@ -35,7 +36,7 @@ var (
 		policy.Connect:  {"allow": flag, "opaque": flag, "deny": denials, "limits": limits, "reasons": words, "audit": audits},
 		policy.DNS:      {"allow": flag, "deny": denials, "reasons": words, "audit": audits},
 		policy.Dial:     {"deny": denials, "reasons": words, "audit": audits},
-		policy.Response: {"deny": denials, "set_headers": header, "remove_headers": words, "limits": limits, "reasons": words, "audit": audits},
+		policy.Response: {"deny": denials, "set_headers": header, "remove_headers": words, "limits": answer, "reasons": words, "audit": audits},
 		policy.Message:  {"deny": denials, "reasons": words, "audit": audits},
 	}
 )
