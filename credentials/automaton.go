@@ -1,21 +1,52 @@
 package credentials
 
 import (
-	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"slices"
 )
 
-// patterns is an Aho–Corasick automaton over all forms of some secrets: one step
-// a byte, whatever their number. It is immutable.
+// patterns is an Aho–Corasick automaton over all forms of some secrets. What it
+// costs grows with the length of the forms and hardly with their number: a state's
+// first child is the state behind it, and only where forms part are there others.
+// It is immutable.
 type patterns struct {
-	class [256]uint8      // bytes that no pattern has are all of class 0
-	width int             // classes
-	next  []int32         // goto and failure in one: width to a state
-	depth []int32         // length of the longest prefix of a pattern that a state stands for
-	found []*pattern      // the longest pattern that ends in a state
-	start [256]bool       // bytes with which a pattern begins
-	pairs [1 << 10]uint64 // and the two bytes, as a set of bits: what is none of them is passed over
-	most  int             // length of the longest pattern
+	ps     []pattern
+	states []state
+	root   [256]int32      // children of the first state
+	forks  map[fork]int32  // children of others, beyond the first
+	most   int             // length of the longest pattern
+	pairs  [1 << 10]uint64 // the first two bytes of patterns, as a set of bits
+	start  [256]bool       // and the first
+	jumps  []uint8         // by how much the bytes at the end of a window let it move on
+	drop   uint            // bits of a hash that do not count there
+}
+
+// A state stands for the longest prefix of a pattern that the text ends with.
+type state struct {
+	fail   int32  // the longest one that is shorter
+	depth  int32  // its length
+	found  int32  // the longest pattern that ends here, and one; 0 is none
+	child  uint16 // the byte that leads to the state behind it, and one; 0 is none
+	forked bool   // others lead elsewhere
+}
+
+type fork struct {
+	at int32
+	c  byte
+}
+
+// A window is as long as the shortest pattern. What its last bytes are says how
+// far it can be moved without passing the beginning of one (Wu and Manber).
+const (
+	window   = minSecret
+	block    = 3
+	farthest = window - block + 1
+)
+
+// hash is that of the last bytes of a window.
+func (a *patterns) hash(b []byte) uint32 {
+	return (binary.LittleEndian.Uint32(b[window-4:window]) >> 8) * 0x9e3779b1 >> a.drop
 }
 
 // begins reports whether two bytes can be the beginning of a pattern.
@@ -23,6 +54,19 @@ func (a *patterns) begins(x, y byte) bool { return a.pairs[(uint(x)<<8|uint(y))>
 
 // skip returns where at or after i a pattern can begin, len(p) if nowhere.
 func (a *patterns) skip(p []byte, i int) int {
+	for i+window <= len(p) {
+		w := p[i : i+window]
+		switch n := a.jumps[a.hash(w)]; {
+		case n == farthest: // nearly always: a branch that is foreseen waits for no memory
+			i += farthest
+		case n > 0:
+			i += int(n)
+		case a.begins(w[0], w[1]):
+			return i
+		default:
+			i++
+		}
+	}
 	for ; i+1 < len(p); i++ {
 		if a.begins(p[i], p[i+1]) {
 			return i
@@ -34,167 +78,137 @@ func (a *patterns) skip(p []byte, i int) int {
 	return i
 }
 
+// step returns the state behind one and a byte.
+func (a *patterns) step(at int32, c byte) int32 {
+	for at != 0 {
+		s := &a.states[at]
+		if s.child == uint16(c)+1 {
+			return at + 1
+		}
+		if s.forked {
+			if n, ok := a.forks[fork{at, c}]; ok {
+				return n
+			}
+		}
+		at = s.fail
+	}
+	return a.root[c]
+}
+
+// ends returns the longest pattern that ends in a state, or nil.
+func (a *patterns) ends(at int32) *pattern {
+	if f := a.states[at].found; f != 0 {
+		return &a.ps[f-1]
+	}
+	return nil
+}
+
 func compile(ps []pattern) *patterns {
-	a := &patterns{depth: []int32{0}, found: []*pattern{nil}, width: 1}
-	ps = slices.Clone(ps)
-	for i := range ps {
-		a.most = max(a.most, len(ps[i].text))
-		for _, c := range ps[i].text {
-			if a.class[c] == 0 {
-				a.class[c] = uint8(a.width) // fewer than 256: control bytes are in no secret
-				a.width++
-			}
-		}
+	a := &patterns{ps: slices.Clone(ps), states: make([]state, 1), forks: map[fork]int32{}}
+	n := 1
+	for i := range a.ps {
+		n += len(a.ps[i].text)
 	}
-	state := func() int32 {
-		a.next = append(a.next, make([]int32, a.width)...)
-		return int32(len(a.next)/a.width - 1)
+	a.states = make([]state, 1, n)
+	for i := range a.ps {
+		a.insert(i)
 	}
-	state()
-	for i := range ps {
-		p := &ps[i]
-		at := int32(0)
-		for _, c := range p.text {
-			k := int(at)*a.width + int(a.class[c])
-			n := a.next[k]
-			if n == 0 {
-				n = state()
-				a.depth = append(a.depth, a.depth[at]+1)
-				a.found = append(a.found, nil)
-				a.next[k] = n
-			}
-			at = n
-		}
-		a.found[at] = p
-		a.start[p.text[0]] = true
-		x, y := uint(p.text[0]), uint(p.text[1]) // none is shorter than minSecret
-		a.pairs[(x<<8|y)>>6] |= 1 << (y & 63)
-	}
-	fail := make([]int32, len(a.depth))
-	var queue []int32
-	for c := range a.width {
-		if n := a.next[c]; n != 0 {
-			queue = append(queue, n)
-		}
-	}
-	for len(queue) > 0 {
-		at := queue[0]
-		queue = queue[1:]
-		for c := range a.width {
-			k := int(at)*a.width + c
-			n, f := a.next[k], a.next[int(fail[at])*a.width+c]
-			if n == 0 {
-				a.next[k] = f
-				continue
-			}
-			fail[n] = f
-			if a.found[n] == nil {
-				a.found[n] = a.found[f]
-			}
-			queue = append(queue, n)
-		}
-	}
+	a.states = slices.Clip(slices.Clone(a.states))
+	a.link()
+	a.window()
 	return a
 }
 
-// A scan is the state of one search through a stream.
-type scan struct {
-	a    *patterns
-	at   int32
-	held []byte // the end of what came, which may be the beginning of a secret
-	hits int
-	// even holds back, of each line, as many bytes as the longest secret has, whether
-	// they look like its beginning or not: otherwise what is held would tell whoever
-	// can have text of theirs echoed whether it is. A line's end lets all go, since
-	// none is in a secret.
-	even  bool
-	late  []byte // clean, and held back for that
-	same  bool   // what is found is masked, byte for byte
-	drops int    // bytes of base64 behind a secret that may carry bits of its end
-	pads  int    // and padding behind those
-}
-
-// feed returns what is known to be no secret, with markers for what was one.
-func (s *scan) feed(dst, p []byte) []byte {
-	if !s.even {
-		return s.search(dst, p)
-	}
-	s.late = s.search(s.late, p)
-	n := max(len(s.late)-max(s.a.most-1-len(s.held), 0), bytes.LastIndexByte(s.late, '\n')+1)
-	dst = append(dst, s.late[:n]...)
-	s.late = append(s.late[:0], s.late[n:]...)
-	return dst
-}
-
-// search is feed, but holds back no more than what is a prefix of a secret.
-func (s *scan) search(dst, p []byte) []byte {
-	for i := 0; i < len(p); i++ {
-		if s.at == 0 {
-			j := s.a.skip(p, i)
-			dst = s.emit(dst, p[i:j])
-			if i = j; i == len(p) {
-				break
+func (a *patterns) insert(i int) {
+	t := a.ps[i].text
+	a.most = max(a.most, len(t))
+	at := int32(0)
+	for _, c := range t {
+		n, ok := a.child(at, c)
+		if !ok {
+			n = int32(len(a.states))
+			a.states = append(a.states, state{depth: a.states[at].depth + 1})
+			switch s := &a.states[at]; {
+			case at == 0:
+				a.root[c] = n
+			case n == at+1:
+				s.child = uint16(c) + 1
+			default:
+				s.forked = true
+				a.forks[fork{at, c}] = n
 			}
 		}
-		s.held = append(s.held, p[i])
-		s.at = s.a.next[int(s.at)*s.a.width+int(s.a.class[p[i]])]
-		if f := s.a.found[s.at]; f != nil {
-			dst = s.emit(dst, s.held[:len(s.held)-len(f.text)])
-			s.held, s.at = s.held[:0], 0
-			s.hits++
-			s.drops, s.pads = f.drops, f.pads
-			if s.same {
-				dst, s.pads = append(dst, bytes.Repeat(mask, len(f.text))...), 0
-			} else {
-				dst = append(dst, marker(f.name)...)
+		at = n
+	}
+	a.states[at].found = int32(i) + 1
+	a.start[t[0]] = true
+	x, y := uint(t[0]), uint(t[1])
+	a.pairs[(x<<8|y)>>6] |= 1 << (y & 63)
+}
+
+// child is step without a way back.
+func (a *patterns) child(at int32, c byte) (int32, bool) {
+	if at == 0 {
+		return a.root[c], a.root[c] != 0
+	}
+	if a.states[at].child == uint16(c)+1 {
+		return at + 1, true
+	}
+	n, ok := a.forks[fork{at, c}]
+	return n, ok
+}
+
+// link gives each state its way back, the shorter ones first.
+func (a *patterns) link() {
+	type edge struct {
+		from, to int32
+		c        byte
+	}
+	var now, then []edge
+	forked := map[int32][]edge{}
+	for f, to := range a.forks {
+		forked[f.at] = append(forked[f.at], edge{f.at, to, f.c})
+	}
+	below := func(at int32) {
+		if s := a.states[at]; s.child != 0 {
+			then = append(then, edge{at, at + 1, byte(s.child - 1)})
+		}
+		then = append(then, forked[at]...)
+	}
+	for _, n := range a.root {
+		if n != 0 {
+			below(n)
+		}
+	}
+	for len(then) > 0 {
+		now, then = then, now[:0]
+		for _, e := range now {
+			f := a.step(a.states[e.from].fail, e.c)
+			s := &a.states[e.to]
+			s.fail = f
+			if s.found == 0 {
+				s.found = a.states[f].found
 			}
-			continue
-		}
-		if d := int(s.a.depth[s.at]); len(s.held) > d {
-			dst = s.emit(dst, s.held[:len(s.held)-d])
-			s.held = append(s.held[:0], s.held[len(s.held)-d:]...)
+			below(e.to)
 		}
 	}
-	return dst
 }
 
-// emit passes on what is no secret, but for what stands right behind one in
-// base64 and belongs to it.
-func (s *scan) emit(dst, b []byte) []byte {
-	for len(b) > 0 && s.drops > 0 {
-		s.drops--
-		if c := b[0]; c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '+' || c == '/' || c == '-' || c == '_' {
-			b = b[1:]
-			if s.same {
-				dst = append(dst, mask...)
-			}
+// window fills in how far a window can be moved.
+func (a *patterns) window() {
+	size := bits.Len(uint(len(a.ps) * farthest * 32))
+	size = min(max(size, 10), 16)
+	a.drop = uint(32 - size)
+	a.jumps = make([]uint8, 1<<size)
+	for i := range a.jumps {
+		a.jumps[i] = farthest
+	}
+	var w [window]byte
+	for i := range a.ps {
+		for at := range farthest {
+			copy(w[window-block:], a.ps[i].text[at:at+block])
+			h := a.hash(w[:])
+			a.jumps[h] = min(a.jumps[h], uint8(window-block-at))
 		}
 	}
-	for len(b) > 0 && s.pads > 0 {
-		if b[0] != '=' {
-			s.pads = 0
-			break
-		}
-		s.pads--
-		b = b[1:]
-	}
-	return append(dst, b...)
-}
-
-// flush returns what is held at the end of the stream.
-func (s *scan) flush(dst []byte) []byte {
-	dst = append(dst, s.late...)
-	dst = s.emit(dst, s.held)
-	s.held, s.late, s.at, s.drops, s.pads = s.held[:0], s.late[:0], 0, 0, 0
-	return dst
-}
-
-// replace searches a text that is whole. Without a find it is returned as it is.
-func (a *patterns) replace(b []byte) ([]byte, int) {
-	if a.skip(b, 0) == len(b) {
-		return b, 0
-	}
-	s := scan{a: a}
-	out := s.flush(s.feed(make([]byte, 0, len(b)), b))
-	return out, s.hits
 }

@@ -150,7 +150,7 @@ func TestAutomataAreKept(t *testing.T) {
 	if first.find != again.find {
 		t.Error("it was made twice")
 	}
-	if n := 4 * len(first.find.next); n > 64<<20 {
+	if n := first.find.size(); n > 6<<20 {
 		t.Errorf("it takes %d bytes", n)
 	}
 	for _, n := range []string{"a", "b"} {

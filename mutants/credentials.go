@@ -26,7 +26,7 @@ var secrets = []mutant{
 	{[]int{172}, "cmd/sallyport/shown.go", "s.Hide = append(s.Hide, dir)", "_ = dir", e2e, "TestRotatedSecretsDoNotShow"},
 	{[]int{172}, "sandbox/netns/view.go", "if !o.shows(h) {", "if h == \"\" {", e2e, "TestSecretsElsewhere"},
 	{[]int{173}, "cmd/sidecar/socket.go", "if err := ownDirectory(dir); err != nil {", "if err := ownDirectory(dir); err != nil && false {", sidecarPkg, "TestSocketsAreOurs"},
-	{[]int{174}, "credentials/automaton.go", "s.drops, s.pads = f.drops, f.pads", "s.drops, s.pads = 3, 2", "credentials", "TestBehindBase64"},
+	{[]int{174}, "credentials/scan.go", "s.drops, s.pads = f.drops, f.pads", "s.drops, s.pads = 3, 2", "credentials", "TestBehindBase64"},
 	{[]int{174}, "credentials/store.go", "if f.host == t.Addr.Host() {", "if false {", "credentials", "TestInherit"},
 	{[]int{88}, "proxy/exchange.go", "ref := x.dial.again(x.gate.ctx, w, &q)", "var ref *Refusal", "proxy", "TestChangesReachStreams"},
 	{[]int{169}, "sandbox/netns/start.go", "|| within(s, dir) {", "{", e2e, "TestShownIsLittle"},

@@ -21,6 +21,7 @@ var mutants = slices.Concat(
 	doors,
 	naming,
 	secrets,
+	placing,
 	taken,
 	faults,
 	differing,
