@@ -8,4 +8,8 @@ var shelves = []mutant{
 	{[]int{431}, "policies/library/lib/hosts.rego", "\ti > 0\n\thosts[concat(\"\", [\"*.\", suffix])]", "\ti >= 0\n\thosts[concat(\"\", [\"*.\", suffix])]", "policy/rego", "TestLibraryTests"},
 	{[]int{432}, "policy/rego/lint_absent.go", "if !ok || slices.Contains(present, ref.String()) {", "if true || !ok || slices.Contains(present, ref.String()) {", "policy/rego", "TestAbsentUnderNot"},
 	{[]int{433}, "policy/rego/library.go", "all[\"sallyport:\"+file] = m // no name of an author's file", "all[file] = m", "policy/rego", "TestLibraryIsNobodysFile"},
+	{[]int{98}, "policy/rego/lint_relays.go", "if does := known[\"*.\"+after]; does != \"\" {", "if does := known[after]; does != \"\" {", "policy/rego", "TestRelaysAreWarnedOf"},
+	{[]int{98}, "policies/library/guards/relays.rego", "host if lib.host_in(relays.hosts)", "host if lib.host_in({h | some h, _ in relays.writes})", "policy/rego", "TestGuardRails"},
+	{[]int{434}, "policies/library/guards/minting.rego", "labels[label]", "label == labels", "policy/rego", "TestGuardRails"},
+	{[]int{434}, "policies/library/packs/minting.rego", "\"/repos/*/*/keys/**\": \"deploy key\",", "\"/repos/*/keys/**\": \"deploy key\",", "policy/rego", "TestGuardRails"},
 }

@@ -71,6 +71,7 @@ func Inspect(ctx context.Context, dir string) *Report {
 	l.edits()
 	l.absent()
 	l.borrowedCalls()
+	l.relays()
 	r.Errors, r.Warnings = append(r.Errors, l.errors...), append(r.Warnings, l.warnings...)
 	illustrate(r.Errors, src.text)
 	illustrate(r.Warnings, src.text)

@@ -80,3 +80,24 @@ func TestAbsentUnderNot(t *testing.T) {
 		}
 	}
 }
+
+// hostile 98: an allow-list that has a service by which others are reached.
+func TestRelaysAreWarnedOf(t *testing.T) {
+	for rule, warns := range map[string]bool{
+		`allow if input.destination.host == "translate.google.com"`:                               true,
+		`allow if input.destination.host in {"a.example.com", "webhook.site"}`:                    true,
+		`allow if "a.trycloudflare.com" in input.destination.host_suffixes`:                       true,
+		"allow if data.hosts[input.destination.host]":                                             true,
+		"allow if {\n\tsome s in input.destination.host_suffixes\n\tdata.hosts[s]\n}":             true,
+		"allow if lib.host_in(data.hosts)":                                                        true,
+		`allow if lib.host_in({"*.ngrok.io"})`:                                                    true,
+		`allow if input.destination.host == "translate.example.com"`:                              false,
+		`allow if lib.host_in({"ngrok.io"})`:                                                      false,
+		"allow if lib.https\n\ndeny contains \"x\" if input.destination.host == \"webhook.site\"": false,
+	} {
+		got := warned(t, map[string]string{"p.rego": "package egress\n\nimport data.sallyport.lib\n\n" + rule + "\n\nreasons contains \"tls\" if lib.https\n", "data.json": `{"hosts": {"b.example.com": true, "r.jina.ai": true}}`})
+		if warns != strings.Contains(strings.Join(got, "\n"), "open_relay: ") || !warns && len(got) > 0 {
+			t.Errorf("%s: %q", rule, got)
+		}
+	}
+}

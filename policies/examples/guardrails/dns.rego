@@ -1,0 +1,3 @@
+package egress.dns
+
+allow := true
