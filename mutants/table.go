@@ -31,4 +31,5 @@ var mutants = slices.Concat(
 	h2connect,
 	shelves,
 	surface,
+	mixes,
 )

@@ -35,7 +35,7 @@ func tooLarge() *Refusal {
 func (b *requestBody) Read(p []byte) (int, error) {
 	b.clock.fetching()
 	n, err := b.Reader.Read(p)
-	b.clock.fetched()
+	b.clock.fetched(n)
 	if total := b.n.Add(int64(n)); b.limit > 0 && total > b.limit {
 		err = tooLarge()
 	}

@@ -370,6 +370,7 @@ func (x *exchange) send() error {
 		if err != nil {
 			return err
 		}
+		x.clock.messages = r != x.body.Reader
 		x.body.Reader = r
 	}
 	out := x.outgoing(ctx)

@@ -110,7 +110,8 @@ type Config struct {
 	// private one. nil asks the kernel.
 	Own func(netip.Addr) (bool, error)
 	// TunnelIdle ends a tunnel or a WebSocket in which neither side says anything, and an
-	// exchange whose client stops in its request or does not take its answer; 0 means 15 min.
+	// exchange whose client stops in its request, or sends less than 4 KiB of it in that
+	// time, or does not take its answer; 0 means 15 min.
 	TunnelIdle time.Duration
 	// TunnelLife ends a tunnel or a WebSocket however much it carries; 0 does not.
 	TunnelLife time.Duration

@@ -27,6 +27,10 @@ const (
 	handing               // it takes what came of the answer
 )
 
+// leastOffer is how much of a request that is not answered comes in the time that its
+// client is waited for, so that a byte now and then does not hold it for ever.
+const leastOffer = 4 << 10
+
 // A clock ends an exchange whose upstream does not go on, or whose client does not:
 // each is given its own time, and what a dial takes is not counted. It is safe for
 // concurrent use.
@@ -35,12 +39,15 @@ type clock struct {
 	cut      context.CancelCauseFunc
 	trailing func() bool // the answer is whole but for its trailer
 	client   time.Duration
+	messages bool        // the request is a stream of messages, which may be few
 	stall    func(stage) // ends what waits for the client
 
 	mu       sync.Mutex
 	now      stage
 	since    time.Time
-	whole    bool // the upstream has the request
+	offered  time.Duration // that the client took for what it sent of the next leastOffer
+	offer    int           // bytes that it sent of it
+	whole    bool          // the upstream has the request
 	answered bool
 	over     bool
 	timer    *time.Timer
@@ -68,7 +75,9 @@ func (c *clock) enter(s stage) {
 		c.timer.Reset(c.limits.Response)
 	case reading:
 		c.timer.Reset(min(c.limits.Body, c.limits.Trailer))
-	case offering, handing:
+	case offering:
+		c.timer.Reset(c.client - c.offered)
+	case handing:
 		c.timer.Reset(c.client)
 	}
 }
@@ -129,9 +138,16 @@ func (c *clock) fetching() {
 	})
 }
 
-// fetched: more of the request is there, to be taken.
-func (c *clock) fetched() {
+// fetched: so many bytes more of the request are there, to be taken.
+func (c *clock) fetched(n int) {
 	c.do(func() {
+		c.offer += n
+		switch {
+		case c.messages || c.offer >= leastOffer:
+			c.offered, c.offer = 0, 0
+		case c.now == offering:
+			c.offered += time.Since(c.since)
+		}
 		switch {
 		case !c.answered && !c.whole:
 			c.enter(sending)
