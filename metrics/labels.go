@@ -40,7 +40,7 @@ var codes = set(`
 	scheme_invalid sni_invalid not_a_proxy_request
 	framing_invalid line_invalid target_invalid method_invalid header_invalid header_duplicate connection_invalid
 	grpc_invalid path_invalid query_invalid version_unsupported target_too_long headers_too_large headers_too_many body_invalid
-	body_unreadable client_stalled unreadable tls_handshake silent unknown_protocol no_server_name ech
+	body_unreadable client_stalled http2_flood unreadable tls_handshake silent unknown_protocol no_server_name ech
 	credential_unknown credential_not_bound credential_ambiguous credential_parameter credential_unavailable
 	h2c_failed name_unresolved resolve_timeout parent_refused parent_auth parent_failed parent_timeout tls_timeout request_timeout response_timeout body_timeout trailer_timeout connect_failed connect_timeout tls_verify tls_failed upstream_timeout upstream_failed
 	upstream_malformed response_unreadable leaf audit_unavailable internal

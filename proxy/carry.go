@@ -59,7 +59,7 @@ func (g *Gate) carry(c net.Conn, r route) {
 		f.refuseOpaque(refuse(403, "silent", "the client sent nothing, and nothing grants an opaque connection here"), nil, "tcp")
 	case kind == sniff.H2Preface:
 		f.clear = true
-		g.srv.inPlain.push(&flowConn{Conn: conn, flow: f})
+		g.srv.inFrames.push(&flowConn{f.framed(conn, 0), f})
 	default:
 		f.refuseOpaque(refuse(403, "unknown_protocol", "neither HTTP nor TLS, and nothing grants an opaque connection here"), nil, "tcp")
 	}
@@ -175,7 +175,7 @@ func (f *flow) intercept(c net.Conn, hello *sniff.Hello) {
 	f.tls = &audit.TLS{Version: tls.VersionName(cs.Version), Cipher: tls.CipherSuiteName(cs.CipherSuite), ALPN: cs.NegotiatedProtocol,
 		SNI: f.sni.String(), Intercepted: true, Resumed: cs.DidResume}
 	if cs.NegotiatedProtocol == "h2" {
-		g.srv.in.push(tc)
+		g.srv.inFrames.push(&flowConn{f.framed(tc, 0), f})
 		return
 	}
 	g.srv.in.push(f.strict(tc))

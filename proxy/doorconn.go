@@ -69,7 +69,7 @@ func (f *flow) share(c *tls.Conn, ahead byte) {
 		s.many = true
 		s.mu.Unlock()
 	}
-	f.door = &doorConn{Conn: h2.NewConn(c, streamMark), tls: c, flow: f, ahead: []byte{ahead}}
+	f.door = &doorConn{Conn: h2.NewConn(f.framed(c, 1), streamMark), tls: c, flow: f, ahead: []byte{ahead}}
 	d := f.gate.srv.doors
 	d.conns.Add(1)
 	go d.serve(f.door)

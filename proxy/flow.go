@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"crypto/tls"
-
 	"sallyport/audit"
 	"sallyport/dest"
 	"sallyport/proxy/h1"
@@ -128,7 +126,7 @@ func (f *flow) handOver() {
 	})
 }
 
-// A flowConn lets an h2 connection be traced back to its flow, through tls.Conn.
+// A flowConn lets an h2 connection be traced back to its flow.
 type flowConn struct {
 	net.Conn
 	flow *flow
@@ -148,8 +146,6 @@ func flowOf(c net.Conn) *flow {
 		return c.flow
 	case *flowConn:
 		return c.flow
-	case *tls.Conn:
-		return c.NetConn().(*flowConn).flow
 	}
 	return nil
 }

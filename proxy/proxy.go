@@ -125,16 +125,16 @@ type Config struct {
 
 // A Server is one proxy for many sandboxes: Open makes the gate of each.
 type Server struct {
-	cfg     Config
-	inner   *http.Server // requests of intercepted and plain transparent connections
-	outer   *http.Server // requests to the explicit proxy
-	plain   *http.Server // requests of HTTP/2 without TLS
-	doors   *doorServer  // requests of HTTP/2 to the explicit proxy
-	in, out *handoff
-	inPlain *handoff
-	forward http.Handler // goproxy
-	marks   *marks
-	homes   *homes
+	cfg      Config
+	inner    *http.Server // requests of HTTP/1, of intercepted and plain transparent connections
+	outer    *http.Server // requests to the explicit proxy
+	frames   *http.Server // requests of HTTP/2, of intercepted and plain connections
+	doors    *doorServer  // requests of HTTP/2 to the explicit proxy
+	in, out  *handoff
+	inFrames *handoff
+	forward  http.Handler // goproxy
+	marks    *marks
+	homes    *homes
 
 	inspected atomic.Int64 // bytes of memory
 
@@ -180,16 +180,16 @@ func New(cfg Config) (*Server, error) {
 	if cfg.MaxInspected == 0 {
 		cfg.MaxInspected = 256 << 20
 	}
-	s := &Server{marks: m, homes: newHomes(cfg.Own, cfg.Patience.Take), close: stop, cfg: cfg, in: newHandoff(), out: newHandoff(), inPlain: newHandoff(), gates: map[*Gate]struct{}{}}
+	s := &Server{marks: m, homes: newHomes(cfg.Own, cfg.Patience.Take), close: stop, cfg: cfg, in: newHandoff(), out: newHandoff(), inFrames: newHandoff(), gates: map[*Gate]struct{}{}}
 	s.forward = newForwarder(s)
-	s.inner, s.outer, s.plain = s.httpServer(true, true, false), s.httpServer(true, false, false), s.httpServer(false, false, true)
+	s.inner, s.outer, s.frames = s.httpServer(true, false, false), s.httpServer(true, false, false), s.httpServer(false, false, true)
 	if s.doors, err = s.newDoorServer(); err != nil {
 		stop()
 		return nil, err
 	}
 	s.wg.Go(func() { _ = s.inner.Serve(s.in) })
 	s.wg.Go(func() { _ = s.outer.Serve(s.out) })
-	s.wg.Go(func() { _ = s.plain.Serve(s.inPlain) })
+	s.wg.Go(func() { _ = s.frames.Serve(s.inFrames) })
 	return s, nil
 }
 
@@ -233,11 +233,17 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for _, g := range gates {
 		g.drain(ctx)
 	}
-	err := errors.Join(s.outer.Shutdown(ctx), s.doors.shutdown(ctx), s.inner.Shutdown(ctx), s.plain.Shutdown(ctx))
-	if err != nil {
-		_, _, _ = s.outer.Close(), s.inner.Close(), s.plain.Close()
-	}
 	var wg sync.WaitGroup
+	downs := [...]func(context.Context) error{s.outer.Shutdown, s.doors.shutdown, s.inner.Shutdown, s.frames.Shutdown}
+	var errs [len(downs)]error
+	for i, down := range downs {
+		wg.Go(func() { errs[i] = down(ctx) })
+	}
+	wg.Wait()
+	err := errors.Join(errs[:]...)
+	if err != nil {
+		_, _, _ = s.outer.Close(), s.inner.Close(), s.frames.Close()
+	}
 	for _, g := range gates {
 		wg.Go(func() { g.goAway(ctx) })
 	}
