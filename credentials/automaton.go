@@ -18,6 +18,7 @@ type patterns struct {
 	most   int             // length of the longest pattern
 	pairs  [1 << 10]uint64 // the first two bytes of patterns, as a set of bits
 	start  [256]bool       // and the first
+	window int             // bytes that are looked at together
 	jumps  []uint8         // by how much the bytes at the end of a window let it move on
 	drop   uint            // bits of a hash that do not count there
 }
@@ -36,17 +37,16 @@ type fork struct {
 	c  byte
 }
 
-// A window is as long as the shortest pattern. What its last bytes are says how
+// A window is no longer than the shortest pattern. What its last bytes are says how
 // far it can be moved without passing the beginning of one (Wu and Manber).
 const (
-	window   = minSecret
-	block    = 3
-	farthest = window - block + 1
+	maxWindow = 32
+	block     = 3
 )
 
-// hash is that of the last bytes of a window.
+// hash is that of the last bytes of a window, of which it is given four.
 func (a *patterns) hash(b []byte) uint32 {
-	return (binary.LittleEndian.Uint32(b[window-4:window]) >> 8) * 0x9e3779b1 >> a.drop
+	return (binary.LittleEndian.Uint32(b) >> 8) * 0x9e3779b1 >> a.drop
 }
 
 // begins reports whether two bytes can be the beginning of a pattern.
@@ -54,18 +54,19 @@ func (a *patterns) begins(x, y byte) bool { return a.pairs[(uint(x)<<8|uint(y))>
 
 // skip returns where at or after i a pattern can begin, len(p) if nowhere.
 func (a *patterns) skip(p []byte, i int) int {
-	for i+window <= len(p) {
-		w := p[i : i+window]
-		switch n := a.jumps[a.hash(w)]; {
+	farthest := a.window - block + 1
+	for end := i + a.window; end <= len(p); {
+		switch n := int(a.jumps[a.hash(p[end-4:end])]); {
 		case n == farthest: // nearly always: a branch that is foreseen waits for no memory
-			i += farthest
+			end += farthest
 		case n > 0:
-			i += int(n)
-		case a.begins(w[0], w[1]):
-			return i
+			end += n
+		case a.begins(p[end-a.window], p[end-a.window+1]):
+			return end - a.window
 		default:
-			i++
+			end++
 		}
+		i = end - a.window
 	}
 	for ; i+1 < len(p); i++ {
 		if a.begins(p[i], p[i+1]) {
@@ -115,7 +116,7 @@ func compile(ps []pattern) *patterns {
 	}
 	a.states = slices.Clip(slices.Clone(a.states))
 	a.link()
-	a.window()
+	a.fill()
 	return a
 }
 
@@ -194,21 +195,25 @@ func (a *patterns) link() {
 	}
 }
 
-// window fills in how far a window can be moved.
-func (a *patterns) window() {
-	size := bits.Len(uint(len(a.ps) * farthest * 32))
-	size = min(max(size, 10), 16)
+// fill says how far a window can be moved.
+func (a *patterns) fill() {
+	a.window = maxWindow
+	for i := range a.ps {
+		a.window = min(a.window, len(a.ps[i].text))
+	}
+	farthest := a.window - block + 1
+	size := min(max(bits.Len(uint(len(a.ps)*farthest*16)), 10), 16)
 	a.drop = uint(32 - size)
 	a.jumps = make([]uint8, 1<<size)
 	for i := range a.jumps {
-		a.jumps[i] = farthest
+		a.jumps[i] = uint8(farthest)
 	}
-	var w [window]byte
+	var last [block + 1]byte
 	for i := range a.ps {
 		for at := range farthest {
-			copy(w[window-block:], a.ps[i].text[at:at+block])
-			h := a.hash(w[:])
-			a.jumps[h] = min(a.jumps[h], uint8(window-block-at))
+			copy(last[1:], a.ps[i].text[at:at+block])
+			h := a.hash(last[:])
+			a.jumps[h] = min(a.jumps[h], uint8(a.window-block-at))
 		}
 	}
 }

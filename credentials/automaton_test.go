@@ -48,10 +48,10 @@ func TestAutomatonIsNaive(t *testing.T) {
 		return b
 	}
 	found := 0
-	for range 3000 {
+	for round := range 3000 {
 		var ps []pattern
 		for i := range 1 + rnd.IntN(8) {
-			p := word(minSecret + rnd.IntN(6))
+			p := word(minSecret + rnd.IntN(6)*(1+round%7))
 			if len(ps) > 0 && rnd.IntN(2) == 0 { // begins as another, or is inside of it
 				o := ps[rnd.IntN(len(ps))].text
 				p = append(bytes.Clone(o[rnd.IntN(len(o)):]), p...)

@@ -25,10 +25,26 @@ func (s *scan) feed(dst, p []byte) []byte {
 		return s.search(dst, p)
 	}
 	s.late = s.search(s.late, p)
-	n := max(len(s.late)-max(s.a.most-1-len(s.held), 0), bytes.LastIndexByte(s.late, '\n')+1)
+	n := s.goes(s.late, len(s.held))
 	dst = append(dst, s.late[:n]...)
 	s.late = append(s.late[:0], s.late[n:]...)
 	return dst
+}
+
+// goes is how much of what is clean goes on, where so much more is held.
+func (s *scan) goes(clean []byte, held int) int {
+	n := max(len(clean)-max(s.a.most-1-held, 0), 0)
+	if bytes.IndexByte(clean[n:], '\n') < 0 {
+		return n
+	}
+	return bytes.LastIndexByte(clean, '\n') + 1
+}
+
+// split parts what was searched up to a state: what goes on, what is clean, and what
+// may be the beginning of a secret.
+func (s *scan) split(p []byte, at int32) (goes, clean int) {
+	clean = len(p) - int(s.a.states[at].depth)
+	return s.goes(p[:clean], len(p)-clean), clean
 }
 
 // search is feed, but holds back no more than what is a prefix of a secret.

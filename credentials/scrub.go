@@ -184,31 +184,54 @@ func (s *scrubbed) feed(p []byte) (err error) {
 	return nil
 }
 
-func (s *scrubbed) Read(p []byte) (int, error) {
-	if s.buf == nil && s.err == nil {
-		s.buf = *buffers.Get().(*[]byte)
+// weigh counts what came, and says whether it is too much.
+func (s *scrubbed) weigh(n int, err error) error {
+	s.n += int64(n)
+	if s.coded && (s.n > maxDecoded || s.n > ratioFrom && s.n > maxRatio*max(s.in.n, 1)) {
+		return ErrBomb
 	}
+	return err
+}
+
+// came takes what came, and how reading it ended.
+func (s *scrubbed) came(p []byte, err error) {
+	if err == ErrBomb { //nolint:errorlint // as weigh returns it
+		s.out, s.err = nil, err
+		return
+	}
+	if e := s.feed(p); e != nil {
+		err = e
+	}
+	s.ended(err)
+}
+
+// ended lets what is held go when nothing follows.
+func (s *scrubbed) ended(err error) {
+	s.err = err
+	if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		s.out = s.scan.flush(s.out)
+		if s.messages.cut() {
+			s.err = io.ErrUnexpectedEOF
+		}
+	}
+}
+
+func (s *scrubbed) Read(p []byte) (int, error) {
 	for len(s.out) == 0 {
 		if s.err != nil {
 			return 0, s.err
 		}
-		n, err := s.r.Read(s.buf)
-		s.n += int64(n)
-		if e := s.feed(s.buf[:n]); e != nil {
-			err = e
-		}
-		if s.coded && (s.n > maxDecoded || s.n > ratioFrom && s.n > maxRatio*max(s.in.n, 1)) {
-			s.out, err = nil, ErrBomb
-		}
-		if err != nil {
-			s.err = err
-			if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-				s.out = s.scan.flush(s.out)
-				if s.messages.cut() {
-					s.err = io.ErrUnexpectedEOF
-				}
+		if s.fits(p) {
+			if n := s.readInto(p); n > 0 {
+				return n, nil
 			}
+			continue
 		}
+		if s.buf == nil {
+			s.buf = *buffers.Get().(*[]byte)
+		}
+		n, err := s.r.Read(s.buf)
+		s.came(s.buf[:n], s.weigh(n, err))
 	}
 	n := copy(p, s.out)
 	s.out = s.out[n:]

@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -58,6 +59,7 @@ type rigging struct {
 	private  []netip.Prefix          // nil means loopback
 	audit    audit.Options
 	port     int // that the credential is bound to; 0 means the origin's
+	secrets  int // bound to the same host beside it
 	decide   func(proxy.Decider) proxy.Decider
 	more     func(*proxy.Config)
 }
@@ -119,7 +121,15 @@ func newRig(t testing.TB, r rigging) *rig {
 	}
 	host, err := dest.ParseHost("api.example.com")
 	must(err)
-	store, err := credentials.New(t.Context(), []credentials.Binding{{Name: "api", Bind: credentials.Bind{Host: host, Port: uint16(r.port), Scheme: "https"}, Place: credentials.Place{Kind: credentials.Bearer}, Source: src}})
+	bound := []credentials.Binding{{Name: "api", Bind: credentials.Bind{Host: host, Port: uint16(r.port), Scheme: "https"}, Place: credentials.Place{Kind: credentials.Bearer}, Source: src}}
+	for i := range r.secrets {
+		name := fmt.Sprint("PROXY_TEST_TOKEN_", i)
+		t.Setenv(name, fmt.Sprintf("%s-%x", name, sha256.Sum256([]byte(name))))
+		more, err := env.New(name)
+		must(err)
+		bound = append(bound, credentials.Binding{Name: fmt.Sprint("more-", i), Bind: bound[0].Bind, Place: credentials.Place{Kind: credentials.Header, Name: fmt.Sprint("X-", i)}, Source: more})
+	}
+	store, err := credentials.New(t.Context(), bound)
 	must(err)
 	out := &rig{t: t, log: filepath.Join(dir, "log"), asked: &asked{addrs: r.addrs}, origin: g, roots: x509.NewCertPool()}
 	r.audit.Filter = store.Redact
