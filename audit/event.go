@@ -50,10 +50,12 @@ const (
 	AuditOpen       Name = "egress.audit.open"
 	AuditRecovered  Name = "egress.audit.recovered"
 	AuditClosed     Name = "egress.audit.closed"
-	ControlChange   Name = "egress.control.change"  // somebody commanded the sidecar
-	ControlRefused  Name = "egress.control.refused" // somebody may not
-	ConfigLoaded    Name = "egress.config.loaded"   // a new configuration is in force
-	ConfigRefused   Name = "egress.config.refused"  // a new configuration is not taken
+	AuditCheckpoint Name = "egress.audit.checkpoint" // what was written so far is signed
+	AuditEpoch      Name = "egress.audit.epoch"      // another key signs from here on
+	ControlChange   Name = "egress.control.change"   // somebody commanded the sidecar
+	ControlRefused  Name = "egress.control.refused"  // somebody may not
+	ConfigLoaded    Name = "egress.config.loaded"    // a new configuration is in force
+	ConfigRefused   Name = "egress.config.refused"   // a new configuration is not taken
 	SandboxEnrolled Name = "egress.sandbox.enrolled"
 	EnrolRefused    Name = "egress.sandbox.enrol_refused"
 	SandboxReleased Name = "egress.sandbox.released"

@@ -25,6 +25,15 @@ func detail(e Entry) string {
 			}
 			delete(said, k)
 		}
+	case AuditCheckpoint, AuditEpoch:
+		size := ""
+		if c, err := ParseAnchor([]byte(said["note"])); err == nil {
+			size = fmt.Sprintf("%d records", c.Size)
+		}
+		if said["key"] != "" {
+			return strings.TrimPrefix(size+"  another key signs from here on", "  ")
+		}
+		return size + " are signed"
 	case LifecycleClock:
 	default:
 		return ""

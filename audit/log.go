@@ -38,6 +38,8 @@ type Log struct {
 	seg     *segment
 	seq     uint64
 	prev    string
+	seal    seal
+	rotated bool      // since the epoch began
 	loose   loose     // what was written and not synced
 	backlog []*Event  // that nobody waits for and that did not reach the disk yet
 	lost    int       // of those, what there was no room for
@@ -129,10 +131,16 @@ func (l *Log) start() error {
 	if err := l.keepReserve(); err != nil {
 		return err
 	}
+	if err := l.startSeal(rec); err != nil {
+		return err
+	}
 	if err := l.open(rec.last, ""); err != nil {
 		return err
 	}
 	var evs []*Event
+	if rec.seq > 0 && rec.sealed.key == "" { // by a version that did not sign
+		evs = append(evs, &Event{Name: AuditEpoch, Lifecycle: &Lifecycle{Detail: map[string]string{"epoch": "0", "origin": l.seal.origin, "key": l.seal.epoch.key}}})
+	}
 	if rec.torn > 0 {
 		evs = append(evs, &Event{Name: AuditRecovered, Lifecycle: &Lifecycle{Detail: map[string]string{"segment": rec.last, "bytes": fmt.Sprint(rec.torn), "sha256": rec.tornSum, "kept": rec.tornFile}}})
 	}

@@ -71,7 +71,7 @@ func open(t testing.TB, dir string, o Options) *Log {
 
 func mustVerify(t testing.TB, dir string) *Report {
 	t.Helper()
-	r, err := Verify(dir)
+	r, err := Verify(dir, Expect{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func TestEditsShow(t *testing.T) {
 			_, _ = f.Write(line)
 			_ = f.Close()
 		}
-		if r, err := Verify(bad); err == nil && r.OK() {
+		if r, err := Verify(bad, Expect{}); err == nil && r.OK() {
 			t.Fatalf("%s of record %d (and %d) is not seen", what, i, j)
 		}
 		if l, err := Open(bad, Options{}); err == nil {
@@ -391,10 +391,22 @@ func TestUnlinkedAndReplaced(t *testing.T) {
 		if got, _ := segments(dir); got[len(got)-1] == names[0] {
 			t.Fatal("it went on with a file that is not in the directory")
 		}
-		if r, _ := Verify(dir); !replace && r.OK() {
+		if r, _ := Verify(dir, Expect{}); !replace && r.OK() {
 			t.Fatal("a missing segment is not seen")
 		}
 	}
+}
+
+// told keeps what is written, and says when there is some of it.
+type told struct {
+	b     bytes.Buffer
+	first chan struct{}
+	once  sync.Once
+}
+
+func (w *told) Write(p []byte) (int, error) {
+	w.once.Do(func() { close(w.first) })
+	return w.b.Write(p)
 }
 
 // hostile 149, 159: nothing that was acknowledged is missing after a kill.
@@ -406,18 +418,24 @@ func TestKilled(t *testing.T) {
 	dir := t.TempDir()
 	rnd := rand.New(rand.NewPCG(3, 4))
 	acked := map[string]bool{}
-	for range rounds {
+	for n := range rounds {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), "AUDIT_TEST_WRITER="+dir)
-		var out bytes.Buffer
-		cmd.Stdout = &out
+		out := &told{first: make(chan struct{})}
+		cmd.Stdout = out
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
+		}
+		if n%4 != 0 { // else perhaps before it has begun
+			select {
+			case <-out.first:
+			case <-time.After(10 * time.Second):
+			}
 		}
 		time.Sleep(time.Duration(20+rnd.IntN(60)) * time.Millisecond)
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-		for line := range strings.Lines(out.String()) {
+		for line := range strings.Lines(out.b.String()) {
 			if id, ok := strings.CutPrefix(line, "ack "); ok && strings.HasSuffix(id, "\n") {
 				acked[strings.TrimSpace(id)] = true
 			}
@@ -579,7 +597,7 @@ func FuzzWalk(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		d := t.TempDir()
 		_ = os.WriteFile(filepath.Join(d, "seg-00000000000000000001.ndjson"), b, 0o600)
-		r, err := Verify(d)
+		r, err := Verify(d, Expect{})
 		if err != nil || !r.OK() {
 			return
 		}

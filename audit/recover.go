@@ -18,6 +18,7 @@ type recovered struct {
 	torn     int64
 	tornSum  string
 	tornFile string
+	sealed   sealed
 	open     []string // decisions with an effect and without an outcome
 }
 
@@ -35,10 +36,17 @@ func recoverLog(dir string, sync func(*os.File) error) (*recovered, error) {
 	}
 	o := openDecisions{}
 	w := &walk{each: o.see}
-	if err := walkLog(dir, names, w); err != nil {
+	err = w.expectKept(dir)
+	if err == nil {
+		err = walkLog(dir, names, w)
+	}
+	if err == nil {
+		err = w.short()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("the log is not what was written: %w; start a new one in another directory", err)
 	}
-	rec.seq, rec.prev, rec.last, rec.open = w.seq, w.prev, names[len(names)-1], o.ids()
+	rec.seq, rec.prev, rec.last, rec.open, rec.sealed = w.seq, w.prev, names[len(names)-1], o.ids(), w.sealed
 	if w.torn > 0 {
 		rec.torn = w.torn
 		if err := cutTail(dir, rec, w.tail, sync); err != nil {

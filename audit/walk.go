@@ -36,6 +36,9 @@ type header struct {
 	Cut     string  `json:"detail.abandoned_at"`
 	Time    string  `json:"@timestamp"`
 	Sandbox string  `json:"sandbox.id"`
+	Origin  string  `json:"detail.origin"`
+	Key     string  `json:"detail.key"`
+	Note    string  `json:"detail.note"`
 }
 
 // A walk goes over a log's records in constant memory and holds them to the chain.
@@ -47,6 +50,8 @@ type walk struct {
 	torn    int64 // bytes behind them
 	unacked int64 // bytes of abandoned segments that count for nothing
 	last    header
+	sealed  sealed
+	want    map[uint64][]expected // what the log was when it had so many records
 	each    func(h header, line []byte)
 }
 
@@ -173,6 +178,14 @@ func (w *walk) line(name string, n int, line []byte, opens, begins bool) error {
 		return wrong("the record does not follow from the one before it: one of both was changed")
 	}
 	sum := sha256.Sum256(line)
+	if why := w.sealed.see(h, line); why != "" {
+		return wrong("%s", why)
+	}
+	for _, x := range w.want[w.sealed.tree.size] {
+		if x.Root != w.sealed.tree.root() {
+			return wrong("up to here the log is not what %s says: a record was changed, and the chain with it", x.where)
+		}
+	}
 	w.seq, w.prev, w.last = *h.Seq, hex.EncodeToString(sum[:]), h
 	w.records++
 	if w.each != nil {

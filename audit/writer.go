@@ -34,6 +34,14 @@ func (l *Log) run() {
 			l.finish()
 			return
 		}
+		l.sealUp()
+		if l.rotated || time.Since(l.seal.since) >= epochLasts {
+			if l.turn() == nil {
+				l.rotated = false
+			} else {
+				l.seal.since = time.Now().Add(time.Minute - epochLasts) // is tried again
+			}
+		}
 		switch {
 		case soon != nil:
 		case poked:
@@ -55,12 +63,14 @@ func (l *Log) settle() {
 		return
 	}
 	l.loose = loose{}
+	l.seal.durable()
 }
 
 // giveUp takes the chain back to what is durable; what is not waits for the next
 // segment.
 func (l *Log) giveUp() {
 	l.seg.failed = true
+	l.seal.fresh = l.seal.fresh[:0]
 	if n := len(l.loose.evs); n > 0 {
 		l.seq, l.prev = l.loose.seq, l.loose.prev
 		l.backlog = append(l.loose.evs, l.backlog...)
@@ -111,7 +121,7 @@ func (l *Log) commit(evs []*Event, waits []chan result, durable bool) error {
 		durable = durable || w != nil
 	}
 	err := l.ensure()
-	seq, prev := l.seq, l.prev
+	seq, prev, fresh := l.seq, l.prev, len(l.seal.fresh)
 	rs := make([]Receipt, len(evs))
 	if err == nil {
 		buf := l.buf[:0]
@@ -124,7 +134,7 @@ func (l *Log) commit(evs []*Event, waits []chan result, durable bool) error {
 			l.buf = buf
 		}
 		if err = l.seg.write(buf); err != nil {
-			l.seq, l.prev = seq, prev
+			l.seq, l.prev, l.seal.fresh = seq, prev, l.seal.fresh[:fresh]
 			if l.seg.failed {
 				l.giveUp()
 			}
@@ -134,6 +144,7 @@ func (l *Log) commit(evs []*Event, waits []chan result, durable bool) error {
 				l.giveUp()
 			} else {
 				l.loose = loose{}
+				l.seal.durable()
 			}
 		} else {
 			if len(l.loose.evs) == 0 {
@@ -178,6 +189,7 @@ func (l *Log) ensure() error {
 		return l.open(l.seg.name, fmt.Sprint(l.seg.synced))
 	case !l.seg.present():
 		l.seg.failed, l.loose = true, loose{} // they went with the file
+		l.seal.durable()
 		return l.open(l.seg.name, "")
 	case l.seg.off >= l.o.SegmentBytes:
 		if l.settle(); l.seg.failed {
@@ -202,6 +214,9 @@ func (l *Log) open(before, abandoned string) error {
 	if abandoned != "" {
 		d["abandoned_at"] = abandoned
 	}
+	if l.seq == 0 {
+		d["origin"], d["key"] = l.seal.origin, l.seal.epoch.key
+	}
 	seq, prev := l.seq, l.prev
 	line, _ := l.line(nil, &Event{Name: AuditOpen, Lifecycle: &Lifecycle{Version: "sallyport", Detail: d}})
 	l.chain(line)
@@ -209,18 +224,18 @@ func (l *Log) open(before, abandoned string) error {
 	if err == nil {
 		err = s.sync(l.o.Sync)
 	}
+	if err == nil {
+		err = syncDir(l.dir)
+	}
 	if err != nil {
-		l.seq, l.prev = seq, prev
+		l.seq, l.prev, l.seal.fresh = seq, prev, l.seal.fresh[:0]
 		s.discard()
 		return err
 	}
-	if err := syncDir(l.dir); err != nil {
-		l.seq, l.prev = seq, prev
-		s.discard()
-		return err
-	}
+	l.seal.durable()
 	if l.seg != nil {
 		_ = l.seg.f.Close()
+		l.rotated = true
 	}
 	l.seg = s
 	l.o.Written(line)
@@ -263,6 +278,7 @@ func (l *Log) chain(line []byte) {
 	hex.Encode(text[:], sum[:])
 	l.prev = string(text[:])
 	l.seq++
+	l.seal.fresh = append(l.seal.fresh, leaf(line))
 }
 
 // finish writes the end of the log; a full disk gives up its reserve for it.
@@ -289,6 +305,9 @@ func (l *Log) finish() {
 		rest := l.backlog
 		l.backlog = nil
 		_ = l.commit(rest, nil, true)
+	}
+	if l.Ready() == nil {
+		_, _ = l.checkpoint("")
 	}
 	l.dropReserve()
 	if l.seg != nil {

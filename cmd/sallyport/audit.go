@@ -17,11 +17,12 @@ import (
 func auditCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit",
-		Short: "Read and verify audit logs",
+		Short: "Read, verify and prove audit logs",
 		Example: `  sallyport audit tail --decision deny
-  sallyport audit verify /var/lib/sallyport/audit`,
+  sallyport audit verify /var/lib/sallyport/audit
+  sallyport audit checkpoint > monday.checkpoint`,
 	}
-	cmd.AddCommand(auditTailCommand(), auditVerifyCommand())
+	cmd.AddCommand(auditTailCommand(), auditVerifyCommand(), auditCheckpointCommand(), auditProveCommand())
 	return group(cmd)
 }
 
@@ -80,32 +81,6 @@ func auditTailCommand() *cobra.Command {
 	f.StringVar(&o.Text, "text", "", "only records that contain `TEXT`")
 	f.BoolVar(&json, "json", false, "show the records as they are kept")
 	return cmd
-}
-
-func auditVerifyCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "verify [DIR]",
-		Short: "Check that nothing in a log was changed",
-		Long:  "verify checks the chain of a log, or of the newest run's when no DIR is given. It exits with 1 when the log does not hold.",
-		Example: `  sallyport audit verify
-  sallyport audit verify ~/.local/state/sallyport/runs/20260102T150405Z-build`,
-		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			dir, err := logDir(args)
-			if err != nil {
-				return err
-			}
-			rep, err := audit.Verify(dir)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintln(cmd.OutOrStdout(), rep)
-			if !rep.OK() {
-				return &exitError{code: 1}
-			}
-			return nil
-		},
-	}
 }
 
 // stateDir is where runs keep their logs: the XDG base directory specification.

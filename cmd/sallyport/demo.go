@@ -93,7 +93,7 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	d.say("And the log holds (sallyport audit verify):")
-	rep, err := audit.Verify(o.auditDir)
+	rep, err := audit.Verify(o.auditDir, audit.Expect{})
 	if err != nil {
 		return err
 	}

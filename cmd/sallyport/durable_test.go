@@ -183,7 +183,7 @@ func TestSyncFailsUnderRun(t *testing.T) {
 		t.Errorf("%d refused, %d taken, the origin saw %d:\n%s", refused, taken, len(p.origin.Seen()), b.out)
 	}
 	p.verified()
-	if rep, err := audit.Verify(p.log); err != nil || rep.Segments < 2 {
+	if rep, err := audit.Verify(p.log, audit.Expect{}); err != nil || rep.Segments < 2 {
 		t.Errorf("%v %v", rep, err)
 	}
 }

@@ -209,7 +209,7 @@ next:
 // verified fails the test unless the log holds.
 func (p *place) verified() {
 	p.t.Helper()
-	r, err := audit.Verify(p.log)
+	r, err := audit.Verify(p.log, audit.Expect{})
 	if err != nil {
 		p.t.Fatal(err)
 	}

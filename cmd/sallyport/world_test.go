@@ -205,7 +205,7 @@ func TestAuditUnavailable(t *testing.T) {
 		b.until("again 200")
 		_ = b.cmd.Wait()
 		p.verified()
-		if rep, err := audit.Verify(p.log); err != nil || rep.Segments != 1 {
+		if rep, err := audit.Verify(p.log, audit.Expect{}); err != nil || rep.Segments != 1 {
 			t.Errorf("%v %v", rep, err)
 		}
 		_ = os.Remove(filepath.Join(p.dir, "full"))

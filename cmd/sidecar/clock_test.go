@@ -75,7 +75,7 @@ func TestClockJumps(t *testing.T) {
 	if !slices.Equal(seen, steps[:3]) {
 		t.Errorf("%v are told of %v", seen, steps)
 	}
-	if rep, err := audit.Verify(dir); err != nil {
+	if rep, err := audit.Verify(dir, audit.Expect{}); err != nil {
 		t.Errorf("%v %v", rep, err)
 	}
 	var kinds []string
