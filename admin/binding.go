@@ -8,7 +8,7 @@ import (
 // A Binding is where a name leads that exists only inside. In JSON it is a text
 // when there is nothing beside To.
 type Binding struct {
-	To         string      `json:"to"` // http(s)://HOST[:PORT][/PREFIX], or HOST:PORT for raw TCP
+	To         string      `json:"to"` // http(s)://HOST[:PORT][/PREFIX], or tcp://HOST:PORT for raw TCP, without scheme where the name has a port
 	Credential string      `json:"credential,omitempty"`
 	Host       string      `json:"host,omitempty"` // which Host the target sees: target, which is the default, or inside
 	TLS        *BindingTLS `json:"tls,omitempty"`

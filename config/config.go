@@ -58,7 +58,7 @@ type Sandbox struct {
 	Props    Tree      `yaml:"props" doc:"values of any shape that policies see"`
 	Policy   []Text    `yaml:"policy" doc:"policies that decide for it, outermost first"`
 	Mode     Text      `yaml:"mode" doc:"enforce, observe or sealed"`
-	Bindings []Binding `yaml:"bindings" doc:"names that exist only inside: NAME: URL, NAME:PORT: HOST:PORT, or NAME: {to: …}"`
+	Bindings []Binding `yaml:"bindings" doc:"names that exist only inside: NAME: URL of http, https or tcp, NAME:PORT: HOST:PORT for raw TCP, or NAME: {to: …}"`
 	Via      []Via     `yaml:"via" doc:"services of your own that carry what goes to some destinations"`
 	Limits   Limits    `yaml:"limits" doc:"what it may do at once; what is left out or 0 is the default"`
 	Explicit Explicit  `yaml:"explicit" doc:"a proxy that its clients are told of"`
@@ -78,7 +78,7 @@ type Enrol struct {
 // written as that.
 type Binding struct {
 	Name       Text       `yaml:"-"`
-	To         Text       `yaml:"to" doc:"http(s)://HOST[:PORT][/PREFIX], or HOST:PORT for raw TCP" need:"yes"`
+	To         Text       `yaml:"to" doc:"http(s)://HOST[:PORT][/PREFIX], or tcp://HOST:PORT for raw TCP, which may be HOST:PORT where the name has a port" need:"yes"`
 	Credential Text       `yaml:"credential" doc:"credential that is put on every request of it; it is bound to the same target"`
 	Host       Text       `yaml:"host" doc:"which Host the target sees: target, which is the default, or inside"`
 	TLS        BindingTLS `yaml:"tls" doc:"how the target proves who it is, and who asks"`

@@ -137,7 +137,15 @@ func TestWrongFiles(t *testing.T) {
 		"sandboxes: [{name: &a b}]":                                          {"sandboxes[0].name: expected a text, found an anchor, alias or tag"},
 		"state: !!str x":                                                     {"state: expected a text, found an anchor, alias or tag"},
 		"state: a\n---\nstate: b":                                            {"x.yaml:3:1: a second document"},
-		"\tstate: a":                                                         {"x.yaml:1:6: tab character"},
+		"\tstate: a":                                                         {"x.yaml:1:6: a tab; lines are indented with spaces"},
+		"control:\n\tsocket: a":                                              {"x.yaml:2:1: a tab; lines are indented with spaces"},
+		"default_policy: [a":                                                 {"a list that begins with [ does not end"},
+		"control: {socket: a":                                                {"a mapping that begins with { does not end"},
+		"state: \"a":                                                         {"a text in quotes does not end"},
+		"state: a: b":                                                        {"a colon too many"},
+		"control:\n  socket: a\n   users: [1]":                               {"x.yaml:2:11: a colon too many, or a next line that is indented otherwise"},
+		"sandboxes:\n  - name: x\n   mode: y":                                {"x.yaml:3:4: this is indented otherwise"},
+		"state: @a":                                                          {"unless it stands in quotes"},
 		"stat: a\ncontrl: b\naudit: c":                                       {"1:1: stat:", "2:1: contrl:", "3:8: audit:"},
 	} {
 		_, err := Parse("x.yaml", []byte(text))
@@ -156,6 +164,23 @@ func TestWrongFiles(t *testing.T) {
 				t.Errorf("%q: no place: %v", text, p)
 			}
 		}
+	}
+}
+
+// What comes of a key that could not be read is not said beside it.
+func TestProblemsFollow(t *testing.T) {
+	_, form := draft("x.yaml", []byte("state: [x]\nsandboxes:\n  - {name: [x], enrol: {dri: /x}}\n  - {name: y}\n"))
+	n := len(form.List)
+	form.Formed()
+	for key, follows := range map[string]bool{
+		"state": true, "audit.dir": false, "sandboxes[0]": false, "sandboxes[0].name": true, "sandboxes[0].enrol": true, "sandboxes[0].enrol.dir": true,
+		"sandboxes[0].policy[1]": false, "sandboxes[1].name": false, "stated": false,
+	} {
+		form.Add(Pos{}, key, "x")
+		if got := len(form.List) == n; got != follows {
+			t.Errorf("%s: %v", key, got)
+		}
+		n = len(form.List)
 	}
 }
 

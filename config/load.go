@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
@@ -15,56 +13,7 @@ import (
 	"github.com/agnivade/levenshtein"
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 )
-
-// maxFile bounds a file: no configuration is that long.
-const maxFile = 4 << 20
-
-// Load reads a file over the defaults. The error is a *Problems when the file
-// could be read.
-func Load(path string) (*File, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("the configuration: %w", err)
-	}
-	return Parse(path, b)
-}
-
-// Parse is Load of a text that came from a file of this name.
-func Parse(name string, text []byte) (*File, error) {
-	d := &decoder{Problems: Problems{File: name}}
-	f := Default()
-	if len(text) > maxFile {
-		d.Add(Pos{}, "", "the file is longer than %d bytes", maxFile)
-		return nil, d.Err()
-	}
-	tree, err := parser.ParseBytes(text, 0)
-	if err != nil {
-		d.syntax(err)
-		return nil, d.Err()
-	}
-	docs := 0
-	for _, doc := range tree.Docs {
-		if doc.Body == nil {
-			continue
-		}
-		if docs++; docs > 1 {
-			d.Add(pos(doc.Body), "", "a second document; a configuration is one")
-			break
-		}
-		d.value("", doc.Body, reflect.ValueOf(f).Elem())
-	}
-	d.whole(f)
-	if err := d.Err(); err != nil {
-		return nil, err
-	}
-	if f.Audit.Dir.Pos == (Pos{}) {
-		f.Audit.Dir.S = filepath.Join(f.State.S, "audit")
-	}
-	f.place(filepath.Dir(name))
-	return f, nil
-}
 
 // A decoder follows the types of File and notes what does not fit.
 type decoder struct{ Problems }
@@ -73,7 +22,7 @@ func (d *decoder) syntax(err error) {
 	var y yaml.Error
 	if errors.As(err, &y) && y.GetToken() != nil {
 		p := y.GetToken().Position
-		d.Add(Pos{p.Line, p.Column}, "", "%s", y.GetMessage())
+		d.Add(Pos{p.Line, p.Column}, "", "%s", inWords(y.GetMessage()))
 		return
 	}
 	d.Add(Pos{}, "", "%v", err)

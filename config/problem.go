@@ -18,6 +18,32 @@ type Problem struct {
 type Problems struct {
 	File string
 	List []Problem
+
+	form []string // keys that could not be read
+}
+
+// Formed notes that what is there is wrong with the form of the file: what is added
+// about the same keys from then on comes of that, and is left out.
+func (p *Problems) Formed() {
+	for _, x := range p.List {
+		p.form = append(p.form, x.Key)
+	}
+}
+
+// follows reports whether a problem with a key comes of one with its form: it is of
+// that key, below it, or beside it where what stands beside each other is one thing.
+// The parts of a sandbox, and of the whole, stand each for itself.
+func (p *Problems) follows(key string) bool {
+	return slices.ContainsFunc(p.form, func(of string) bool {
+		if of == "" {
+			return false
+		}
+		if up := of[:max(strings.LastIndexByte(of, '.'), 0)]; up != "" && (strings.Contains(up, ".") || !strings.HasPrefix(up, "sandboxes[")) {
+			of = up
+		}
+		rest, ok := strings.CutPrefix(key, of)
+		return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	})
 }
 
 // Error has a line for each: file:line:column: key: message.
@@ -41,6 +67,9 @@ func (p *Problems) Error() string {
 
 // Add notes a problem.
 func (p *Problems) Add(at Pos, key, format string, a ...any) {
+	if p.follows(key) {
+		return
+	}
 	p.List = append(p.List, Problem{at, key, fmt.Sprintf(format, a...)})
 }
 

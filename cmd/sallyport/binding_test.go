@@ -201,14 +201,18 @@ func TestWrongBindings(t *testing.T) {
 		`x.internal: {to: "https://a.example", tls: {client_cert: c.crt, client_key: c.crt}}`: `the client's certificate: `,
 		`x.internal: {to: "https://a.example", host: here}`:                                   `host "here": expected target or inside`,
 		`x.internal: {to: "https://a.example"}, X.internal: "https://b.example"`:              `the name is bound already`,
-		`x.internal: ftp://a.example`:                                                         `scheme "ftp"`,
+		`x.internal: ftp://a.example`:                                                         `the scheme "ftp": a target is of http, https or tcp`,
+		`x.internal: 10.2.3.4:8443`:                                                           `10.2.3.4:8443 says no scheme: write http://10.2.3.4:8443, https://10.2.3.4:8443, or tcp://10.2.3.4:8443 for raw TCP`,
+		`x.internal: "tcp://10.2.3.4"`:                                                        `bindings.x.internal: `,
+		`x.internal: "tcp://10.2.3.4:5/x"`:                                                    `bindings.x.internal: `,
+		`"x.internal:0": "10.2.3.4:5"`:                                                        `port "0" is not a number from 1 to 65535`,
 		`x.internal: {to: "https://a.example", verify: false}`:                                `bindings.x.internal.verify: there is no such key`,
 	} {
 		f := filepath.Join(dir, "s.yaml")
 		if err := os.WriteFile(f, []byte("credentials: [{name: api, source: \"env:TOKEN\", bind: \"https://api.example.com\"}]\nsandboxes:\n  - name: a\n    bindings: {"+text+"}\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if out := p.exec("config", "check", f); out.code != 1 || !strings.Contains(out.stdout, want) {
+		if out := p.exec("config", "check", f); out.code != 1 || !strings.Contains(out.stdout, want) || strings.Contains(out.stdout, "NAME") || strings.Contains(out.stdout, "--") {
 			t.Errorf("%s\n%s\nwant %s", text, out.stdout, want)
 		}
 	}

@@ -114,7 +114,7 @@ be executed, 127 it was not found, 128+n it was ended by signal n.`,
 	fl.StringArrayVar(&f.allowPrivate, "allow-private", nil, "let names lead to addresses in `CIDR` that are not public (repeatable)")
 	fl.StringVar(&f.policy, "policy", "", "decide with the Rego in `DIR`, or in a bundle (.tar.gz), instead of the flags above")
 	fl.StringArrayVar(&f.credential, "credential", nil, "put a secret on requests: `NAME=SOURCE@https://HOST`[:PORT], where SOURCE is env:VARIABLE or file:PATH,\nand ,as=bearer ,as=basic:USER ,as=header:NAME or ,as=query:NAME may follow (repeatable)")
-	fl.StringArrayVar(&f.bind, "bind", nil, "make a name that exists only inside: `NAME=URL`, with what may follow:\n,credential=NAME ,ca=FILE ,server_name=NAME ,cert=FILE,key=FILE ,host=inside;\nor NAME:PORT=HOST:PORT (repeatable)")
+	fl.StringArrayVar(&f.bind, "bind", nil, "make a name that exists only inside: `NAME=URL`, with what may follow:\n,credential=NAME ,ca=FILE ,server_name=NAME ,cert=FILE,key=FILE ,host=inside;\nor NAME=tcp://HOST:PORT, which is NAME:PORT=HOST:PORT, for raw TCP (repeatable)")
 	fl.StringArrayVar(&f.label, "label", nil, "give the sandbox a label `KEY=VALUE` that the policy sees (repeatable)")
 	fl.StringArrayVar(&f.prop, "prop", nil, "give the sandbox a property `KEY=VALUE`; VALUE may be JSON (repeatable)")
 	fl.StringArrayVar(&f.env, "env", nil, "hand in a variable `NAME[=VALUE]` (repeatable)")
@@ -180,12 +180,20 @@ func (f *runFlags) parse(argv []string) (*runOptions, error) {
 		}
 	}
 	for _, s := range f.allowPrivate {
-		if p, err := terms.ParsePrefix(s); add(err) {
+		p, err := terms.ParsePrefix(s)
+		if err != nil {
+			err = fmt.Errorf("--allow-private %w", err)
+		}
+		if add(err) {
 			o.allowPrivate = append(o.allowPrivate, p)
 		}
 	}
 	for _, s := range f.resolve {
-		h, a, err := terms.ParseResolve(s)
+		name, address, ok := strings.Cut(s, "=")
+		h, a, err := terms.ParseResolve(name, address)
+		if err != nil || !ok {
+			err = fmt.Errorf("--resolve %q: expected HOST=ADDRESS, such as api.example.com=192.0.2.7", s)
+		}
 		if _, twice := o.resolve[h]; err == nil && twice {
 			err = fmt.Errorf("--resolve %q: the name has an address already", s)
 		}
@@ -214,8 +222,9 @@ func (f *runFlags) parse(argv []string) (*runOptions, error) {
 	o.props, err = parseProps(f.prop)
 	add(err)
 	if len(f.upstreamCA) > 0 {
-		o.roots, err = terms.ParseRoots(f.upstreamCA)
-		add(err)
+		if o.roots, err = terms.ParseRoots(f.upstreamCA); err != nil {
+			add(fmt.Errorf("--upstream-ca: %w", err))
+		}
 	}
 	switch o.mode = sandbox.Mode(f.mode); o.mode {
 	case sandbox.Enforce, sandbox.Observe, sandbox.Sealed:

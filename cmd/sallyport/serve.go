@@ -45,21 +45,7 @@ configuration. 'sallyport status' shows what it may, by the kernel's word.`,
 
 func configCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "Check a configuration, or print its schema", Example: "  sallyport config check /etc/sallyport/sallyport.yaml\n  sallyport config schema > sallyport.schema.json"}
-	cmd.AddCommand(&cobra.Command{
-		Use:     "check FILE",
-		Short:   "Say everything that is wrong with a configuration and what it names",
-		Long:    "check reads a configuration as serve does, with its policies and credentials. It exits with 1 when serve would not take it.",
-		Example: "  sallyport config check /etc/sallyport/sallyport.yaml",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := sidecar.Check(cmd.Context(), args[0]); err != nil {
-				fmt.Fprintln(cmd.OutOrStdout(), words.Plain(err.Error()))
-				return &exitError{code: 1}
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: ok\n", args[0])
-			return nil
-		},
-	}, &cobra.Command{
+	cmd.AddCommand(configCheckCommand(), &cobra.Command{
 		Use:     "schema",
 		Short:   "Print the JSON Schema of a configuration, for editors",
 		Example: "  sallyport config schema > sallyport.schema.json",
@@ -70,4 +56,33 @@ func configCommand() *cobra.Command {
 		},
 	})
 	return group(cmd)
+}
+
+func configCheckCommand() *cobra.Command {
+	var elsewhere bool
+	cmd := &cobra.Command{
+		Use:   "check FILE",
+		Short: "Say everything that is wrong with a configuration and what it names",
+		Long: `check reads a configuration as serve does, with its policies and credentials, and
+looks at the directories and addresses that it names, as the user who runs it.
+What is taken and is likely not meant is told as advice. It exits with 1 when
+serve would not take it.`,
+		Example: `  sallyport config check /etc/sallyport/sallyport.yaml
+  sallyport config check --elsewhere deploy/sallyport.yaml   # for another machine`,
+		Args: cobra.ExactArgs(1),
+	}
+	cmd.Flags().BoolVar(&elsewhere, "elsewhere", false, "the file is for another machine: leave out the directories and addresses of this one")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := sidecar.Check(cmd.Context(), args[0], elsewhere)
+		if err != nil {
+			fmt.Fprintln(cmd.OutOrStdout(), words.Plain(err.Error()))
+			return &exitError{code: 1}
+		}
+		for _, line := range c.Advice {
+			fmt.Fprintln(cmd.OutOrStdout(), "advice:", line)
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%s: ok\n", args[0])
+		return nil
+	}
+	return cmd
 }

@@ -64,38 +64,55 @@ func PrepareDirectory(key, dir string, mode fs.FileMode, as *confine.Account, ex
 	if err := firmly(key, dir); err != nil {
 		return err
 	}
+	d, err := given(key, dir, made, as, expected)
+	if d == nil {
+		return err
+	}
+	defer d.Close()
+	return d.Chown(as.UID, as.GID)
+}
+
+// given opens a directory that is to become the user's; nil is one that need not, or
+// cannot.
+func given(key, dir string, made bool, as *confine.Account, expected func(fs.DirEntry) bool) (_ *os.File, err error) {
 	if as == nil || os.Geteuid() != 0 {
-		return nil
+		return nil, nil
 	}
 	real, err := filepath.EvalSymlinks(dir)
 	if err != nil {
-		return fmt.Errorf("%s: %w", key, err)
+		return nil, fmt.Errorf("%s: %w", key, err)
 	}
 	d, err := os.OpenFile(real, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
-		return fmt.Errorf("%s: %w", key, err)
+		return nil, fmt.Errorf("%s: %w", key, err)
 	}
-	defer d.Close()
+	mine := false
+	defer func() {
+		if !mine {
+			_ = d.Close()
+		}
+	}()
 	st, err := d.Stat()
 	if err != nil {
-		return fmt.Errorf("%s: %w", key, err)
+		return nil, fmt.Errorf("%s: %w", key, err)
 	}
 	if permits(st, as, 3) {
-		return nil
+		return nil, nil
 	}
 	if st.Sys().(*syscall.Stat_t).Uid != 0 {
-		return fmt.Errorf("%s: user %d, as whom serve is to run, may not write the directory %s, which is another user's: chown -R %d:%d %[3]s", key, as.UID, dir, as.UID, as.GID)
+		return nil, fmt.Errorf("%s: user %d, as whom serve is to run, may not write the directory %s, which is another user's: chown -R %d:%d %[3]s", key, as.UID, dir, as.UID, as.GID)
 	}
 	es, err := d.ReadDir(-1)
 	if err != nil {
-		return fmt.Errorf("%s: %w", key, err)
+		return nil, fmt.Errorf("%s: %w", key, err)
 	}
 	for _, e := range es {
 		if !made && (expected == nil || !expected(e)) {
-			return fmt.Errorf("%s: the directory %s is root's and not empty, and serve is to run as user %d: chown -R %d:%d %s", key, dir, as.UID, as.UID, as.GID, dir)
+			return nil, fmt.Errorf("%s: the directory %s is root's and not empty, and serve is to run as user %d: chown -R %d:%d %s", key, dir, as.UID, as.UID, as.GID, dir)
 		}
 	}
-	return d.Chown(as.UID, as.GID)
+	mine = true
+	return d, nil
 }
 
 // unmade says why a directory cannot be made, and what helps.
@@ -109,15 +126,11 @@ func unmade(key string, err error) error {
 // firmly refuses a directory below one that everybody may write, where it could be
 // moved away and another put in its place.
 func firmly(key, dir string) error {
-	real, err := filepath.EvalSymlinks(dir)
-	if err == nil {
-		real, err = filepath.Abs(real)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", key, err)
-	}
-	for up := filepath.Dir(real); ; up = filepath.Dir(up) {
+	for up := filepath.Dir(followed(dir)); ; up = filepath.Dir(up) {
 		st, err := os.Stat(up)
+		if errors.Is(err, fs.ErrNotExist) { // it will be made, for nobody else to write
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", key, err)
 		}

@@ -55,11 +55,7 @@ type plan struct {
 func loadPlan(ctx context.Context, file string, held *credentials.Shared) (*plan, error) {
 	for range 3 {
 		before := look([]string{file})
-		f, err := config.Load(file)
-		if err != nil {
-			return nil, err
-		}
-		p, err := newPlan(ctx, file, f, held)
+		p, err := draftPlan(ctx, file, held, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -71,33 +67,36 @@ func loadPlan(ctx context.Context, file string, held *credentials.Shared) (*plan
 	return nil, fmt.Errorf("%s changes while it is read", file)
 }
 
-// Check says everything that keeps serve from taking a configuration, at its place
-// in the file: with its policies and credentials.
-func Check(ctx context.Context, file string) error {
-	f, err := config.Load(file)
-	if err != nil {
-		return err
-	}
-	p, err := newPlan(ctx, file, f, &credentials.Shared{})
-	if err == nil {
-		p.close()
-	}
-	return err
-}
-
 // close gives up what nobody else may use. What still needs the plan's own secrets
 // has them.
 func (p *plan) close() { _ = p.sources.Close() }
 
 // newPlan says everything that is wrong, at its place in the file.
-func newPlan(ctx context.Context, file string, f *config.File, held *credentials.Shared) (_ *plan, err error) {
+func newPlan(ctx context.Context, file string, f *config.File, held *credentials.Shared) (*plan, error) {
+	return planOf(ctx, file, f, &config.Problems{File: file}, held, nil)
+}
+
+// draftPlan makes a plan of a file, as far as that can be read, or says everything that
+// is wrong; more looks at what else may be.
+func draftPlan(ctx context.Context, file string, held *credentials.Shared, more func(*config.Problems, *plan)) (*plan, error) {
+	f, form, err := config.Draft(file)
+	if err != nil {
+		return nil, err
+	}
+	if f == nil {
+		return nil, form.Err()
+	}
+	form.Formed()
+	return planOf(ctx, file, f, form, held, more)
+}
+
+func planOf(ctx context.Context, file string, f *config.File, bad *config.Problems, held *credentials.Shared, more func(*config.Problems, *plan)) (_ *plan, err error) {
 	p := &plan{file: f, policies: map[string]*rego.Policy{}, resolve: map[dest.Host]netip.Addr{}, watched: []string{file}, layered: map[string]*charter{}, sources: held.Lease()}
 	defer func() {
 		if err != nil {
 			p.close()
 		}
 	}()
-	bad := &config.Problems{File: file}
 	rel := beside(file)
 	left(bad, file, f)
 	if err := withheld(file, f); err != nil { // before it fails in other words
@@ -147,6 +146,9 @@ func newPlan(ctx context.Context, file string, f *config.File, held *credentials
 	p.apart(bad)
 	p.caFiles = caFiles(bad, f)
 	p.remote = p.readRemote(bad, f.Control.Listen, rel)
+	if more != nil {
+		more(bad, p)
+	}
 	if err := bad.Err(); err != nil {
 		return nil, err
 	}
@@ -213,9 +215,9 @@ func (p *plan) network(bad *config.Problems, rel func(string) string) {
 		p.roots = roots
 	}
 	for _, kv := range n.Resolve {
-		h, a, err := terms.ParseResolve(kv.Key.S + "=" + kv.Value.S)
+		h, a, err := terms.ParseResolve(kv.Key.S, kv.Value.S)
 		if err != nil {
-			bad.Add(kv.Key.Pos, "network.resolve", "%v", err)
+			bad.Add(kv.Key.Pos, "network.resolve."+kv.Key.S, "%v", err)
 			continue
 		}
 		p.resolve[h] = a

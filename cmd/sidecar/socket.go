@@ -53,6 +53,9 @@ func vacant(network, path string) (stale bool, err error) {
 	if err := ownDirectory(dir); err != nil {
 		return false, err
 	}
+	if err := fitting(path); err != nil {
+		return false, err
+	}
 	switch st, err := os.Lstat(path); {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
@@ -68,14 +71,27 @@ func vacant(network, path string) (stale bool, err error) {
 	return true, nil
 }
 
+// maxSocketPath is how long the path of a socket may be (unix(7)).
+const maxSocketPath = 107
+
+// fitting refuses a path that the kernel does not take for a socket.
+func fitting(path string) error {
+	if len(path) > maxSocketPath {
+		return fmt.Errorf("%s has %d bytes, and the path of a socket has at most %d: use a shorter one", path, len(path), maxSocketPath)
+	}
+	return nil
+}
+
 // ownDirectory refuses a directory that somebody else than root and us can write.
-func ownDirectory(dir string) error {
+func ownDirectory(dir string) error { return directoryOf(dir, os.Getuid()) }
+
+func directoryOf(dir string, uid int) error {
 	st, err := os.Stat(dir)
 	if err != nil {
 		return err
 	}
 	sys, ok := st.Sys().(*syscall.Stat_t)
-	if !ok || sys.Uid != 0 && int(sys.Uid) != os.Getuid() || st.Mode().Perm()&0o022 != 0 {
+	if !ok || sys.Uid != 0 && int(sys.Uid) != uid || st.Mode().Perm()&0o022 != 0 {
 		return fmt.Errorf("others can write the directory %s, and could put something in the place of a socket: use one that belongs to root or to the sidecar's user, and is writable by nobody else", dir)
 	}
 	return nil

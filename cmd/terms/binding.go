@@ -16,7 +16,7 @@ import (
 
 // MakeBinding makes a binding of what was said of it; client is who asks in TLS.
 func MakeBinding(name string, said admin.Binding, client *tls.Certificate) (sandbox.Binding, error) {
-	b, err := parseBinding(name + "=" + said.To)
+	b, err := parseBinding(name, said.To)
 	if err != nil {
 		return b, err
 	}
@@ -72,7 +72,7 @@ func BindingSaid(b sandbox.Binding) (name string, said admin.Binding) {
 	return name, said
 }
 
-const bindForm = "NAME=URL[,credential=NAME][,ca=FILE][,server_name=NAME][,cert=FILE,key=FILE][,host=inside], or NAME:PORT=HOST:PORT"
+const bindForm = "NAME=URL, of http, https or tcp, with what may follow: ,credential=NAME ,ca=FILE ,server_name=NAME ,cert=FILE,key=FILE ,host=inside; or NAME:PORT=HOST:PORT for raw TCP"
 
 // ParseBindFlag reads --bind with what may stand behind the target. key is the
 // file of a key, or "".
@@ -80,8 +80,7 @@ func ParseBindFlag(s string) (b sandbox.Binding, key string, err error) {
 	name, rest, _ := strings.Cut(s, "=")
 	target, opts, _ := strings.Cut(rest, ",")
 	if !strings.Contains(s, "=") {
-		_, err = parseBinding(s) // which says what is wrong
-		return b, "", fmt.Errorf("--bind %q: %w", s, err)
+		return b, "", fmt.Errorf("--bind %q: there is no =; expected %s", s, bindForm)
 	}
 	said := admin.Binding{To: target}
 	files := map[string]string{}

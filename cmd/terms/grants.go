@@ -1,6 +1,7 @@
 package terms
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -18,60 +19,55 @@ type Grants struct {
 	Bind  []sandbox.Binding
 }
 
-// parseBinding reads NAME=URL, or NAME:PORT=HOST:PORT for raw TCP.
-func parseBinding(s string) (sandbox.Binding, error) {
-	fail := func(err error) (sandbox.Binding, error) {
-		return sandbox.Binding{}, fmt.Errorf("%w; expected NAME=http(s)://HOST[:PORT][/PREFIX], or NAME:PORT=HOST:PORT for raw TCP", err)
-	}
-	name, target, ok := strings.Cut(s, "=")
-	if !ok {
-		return fail(fmt.Errorf("there is no ="))
-	}
-	var b sandbox.Binding
+// parseBinding reads a name, which may have a port, and its target: a URL of http or
+// https, or one of tcp or HOST:PORT for raw TCP. Without a scheme the name has a port:
+// nobody is given bytes who meant requests.
+func parseBinding(name, target string) (b sandbox.Binding, err error) {
 	h, port, hasPort := strings.Cut(name, ":")
-	host, err := dest.ParseHost(h)
-	if err != nil {
-		return fail(err)
+	if b.Host, err = dest.ParseHost(h); err != nil {
+		return b, err
 	}
-	if _, ip := host.Addr(); ip {
-		return fail(fmt.Errorf("a binding has a name, not an address"))
+	if _, ip := b.Host.Addr(); ip {
+		return b, errors.New("a binding has a name, not an address")
 	}
-	b.Host = host
 	if hasPort {
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil || n == 0 {
-			return fail(fmt.Errorf("port %q is not a number from 1 to 65535", port))
+			return b, fmt.Errorf("port %q is not a number from 1 to 65535", port)
 		}
 		b.Port = uint16(n)
 	}
-	if !strings.Contains(target, "://") {
-		if b.Target, err = dest.ParseAddr(target); err != nil {
-			return fail(err)
+	scheme, at, ok := strings.Cut(target, "://")
+	if !ok {
+		if at = target; !hasPort {
+			return b, fmt.Errorf("%s says no scheme: write http://%[1]s, https://%[1]s, or tcp://%[1]s for raw TCP", target)
 		}
-		if b.Port == 0 {
-			b.Port = b.Target.Port()
-		}
-		return b, nil
-	}
-	u, err := url.Parse(target)
-	if err != nil {
-		return fail(err)
-	}
-	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return fail(fmt.Errorf("a target has no user, query or fragment"))
+		scheme = "tcp"
 	}
 	def := uint16(0)
-	switch u.Scheme {
+	switch scheme {
+	case "tcp":
+		if b.Target, err = dest.ParseAddr(at); err == nil && b.Port == 0 {
+			b.Port = b.Target.Port()
+		}
+		return b, err
 	case "http":
 		def = 80
 	case "https":
 		def = 443
 	default:
-		return fail(fmt.Errorf("scheme %q", u.Scheme))
+		return b, fmt.Errorf("the scheme %q: a target is of http, https or tcp", scheme)
+	}
+	u, err := url.Parse(target)
+	if err != nil {
+		return b, errors.New("the target is no URL")
+	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return b, errors.New("a target has no user, query or fragment")
 	}
 	b.TargetScheme = u.Scheme
 	if b.Target, err = dest.ParseAuthority(u.Host, def); err != nil {
-		return fail(err)
+		return b, err
 	}
 	b.PathPrefix = strings.TrimRight(u.EscapedPath(), "/")
 	return b, nil
@@ -84,21 +80,23 @@ func ParsePrefix(s string) (netip.Prefix, error) {
 	}
 	p, err := netip.ParsePrefix(s)
 	if err != nil {
-		return p, fmt.Errorf("--allow-private %q: expected a prefix such as 10.1.0.0/16", s)
+		return p, fmt.Errorf("%q: expected a prefix such as 10.1.0.0/16", s)
 	}
 	if p != p.Masked() {
-		return p, fmt.Errorf("--allow-private %q: the address has bits beyond its prefix; did you mean %s?", s, p.Masked())
+		return p, fmt.Errorf("%q: the address has bits beyond its prefix; did you mean %s?", s, p.Masked())
 	}
 	return p, nil
 }
 
-// ParseResolve reads HOST=ADDR.
-func ParseResolve(s string) (dest.Host, netip.Addr, error) {
-	h, a, ok := strings.Cut(s, "=")
-	host, err := dest.ParseHost(h)
-	addr, aerr := netip.ParseAddr(a)
-	if !ok || err != nil || aerr != nil || addr.Zone() != "" {
-		return dest.Host{}, netip.Addr{}, fmt.Errorf("--resolve %q: expected HOST=ADDRESS, such as api.example.com=192.0.2.7", s)
+// ParseResolve reads a name and the address that it has.
+func ParseResolve(name, address string) (dest.Host, netip.Addr, error) {
+	host, err := dest.ParseHost(name)
+	if err != nil {
+		return dest.Host{}, netip.Addr{}, err
+	}
+	addr, err := netip.ParseAddr(address)
+	if err != nil || addr.Zone() != "" {
+		return dest.Host{}, netip.Addr{}, fmt.Errorf("%q is no address, such as 192.0.2.7", address)
 	}
 	return host, addr.Unmap(), nil
 }

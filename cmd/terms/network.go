@@ -56,10 +56,10 @@ func ParseRoots(files []string) (*x509.CertPool, error) {
 	for _, f := range files {
 		b, err := os.ReadFile(f)
 		if err != nil {
-			return nil, fmt.Errorf("--upstream-ca: %w", err)
+			return nil, err
 		}
 		if !pool.AppendCertsFromPEM(b) {
-			return nil, fmt.Errorf("--upstream-ca %s: there is no PEM certificate in it", f)
+			return nil, fmt.Errorf("%s: there is no PEM certificate in it", f)
 		}
 	}
 	return pool, nil
