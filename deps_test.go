@@ -74,6 +74,7 @@ func TestImports(t *testing.T) {
 		"credentials/env":  {"credentials"},
 		"credentials/file": {"credentials"},
 		"policy":           {"dest", "sandbox"},
+		"policy/replay":    {"audit", "dest", "policy", "policy/rego", "proxy/canon"},
 		"policy/rego":      {"dest", "policy", "policies"},
 		"proxy":            {"audit", "credentials", "dest", "policy", "proxy/canon", "proxy/frames", "proxy/h1", "proxy/h2", "proxy/leaf", "proxy/parent", "proxy/sniff", "proxy/socks", "proxy/ws", "sandbox"},
 		"proxy/canon":      {},

@@ -232,6 +232,9 @@ func (c encoder) decision(d *Decision) {
 		c.e.Int("policy.input.truncated", len(d.Input))
 	default:
 		c.e.RawJSON("policy.input", d.Input)
+		if len(d.Reads) > 0 && len(d.Reads) <= maxInput && json.Valid(d.Reads) {
+			c.e.RawJSON("policy.reads", d.Reads)
+		}
 	}
 }
 

@@ -137,6 +137,7 @@ type Decision struct {
 	Policy   string
 	Digest   string
 	Input    []byte // JSON: the part of the input that the policy read
+	Reads    []byte // JSON: what of the input it can read
 	Steps    int
 	Cached   bool // the same was decided before; Took is zero then
 	Took     time.Duration

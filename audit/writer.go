@@ -255,7 +255,7 @@ func (l *Log) line(dst []byte, ev *Event) ([]byte, Receipt) {
 		e.Sandbox.Labels, e.Credential, e.Lifecycle = nil, nil, nil
 		if e.Decision != nil {
 			d := *e.Decision
-			d.Input, d.Reasons, d.Tags = nil, nil, append([]string{"record_cut"}, d.Tags[:min(len(d.Tags), 1)]...)
+			d.Input, d.Reads, d.Reasons, d.Tags = nil, nil, nil, append([]string{"record_cut"}, d.Tags[:min(len(d.Tags), 1)]...)
 			e.Decision = &d
 		}
 		p.max = 512

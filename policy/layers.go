@@ -111,7 +111,8 @@ func unite(ph Phase, all []*Decision) *Decision {
 		}
 	}
 	slices.SortStableFunc(out.Deny, func(a, b Denial) int { return cmp.Compare(a.Code, b.Code) })
-	out.Policy, out.Digest, out.Input = strings.Join(names, "+"), strings.Join(digests, "+"), inputs(all)
+	out.Policy, out.Digest, out.Input = strings.Join(names, "+"), strings.Join(digests, "+"), byName(all, func(d *Decision) []byte { return d.Input })
+	out.Reads = byName(all, func(d *Decision) []byte { return d.Reads })
 	if out.Err != nil {
 		out.Allow, out.Opaque, out.WebSocket = false, false, false
 	}
@@ -141,12 +142,12 @@ func least[N ~int64](a, b N) N {
 
 func level(s string) int { return slices.Index([]string{"metadata", "request", "request_response"}, s) }
 
-// inputs is what each layer could read, by its name.
-func inputs(all []*Decision) []byte {
+// byName is JSON of each layer, by its name.
+func byName(all []*Decision, of func(*Decision) []byte) []byte {
 	by := map[string]json.RawMessage{}
 	for _, d := range all {
-		if len(d.Input) > 0 {
-			by[d.Policy] = d.Input
+		if b := of(d); len(b) > 0 {
+			by[d.Policy] = b
 		}
 	}
 	if len(by) == 0 {

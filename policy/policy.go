@@ -126,6 +126,9 @@ type Decision struct {
 	// Input is the part of the input that the policy can read, as JSON: what a
 	// record keeps so that the decision can be made again.
 	Input []byte
+	// Reads is what of the input the policy can read, as a JSON array of pointers: what
+	// is in it and not in Input was not there. It is nil when that is not known.
+	Reads []byte
 	Steps int           // expressions evaluated
 	Took  time.Duration // evaluation only: zero when Cached
 	// Cached says that the same was asked before; Steps are those of then.

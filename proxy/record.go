@@ -16,7 +16,7 @@ func decisionRecord(d *policy.Decision, ref *Refusal) *audit.Decision {
 	out := &audit.Decision{Effect: "allow", Action: "forwarded"}
 	if d != nil {
 		out.Phase, out.Policy, out.Digest = string(d.Phase), d.Policy, d.Digest
-		out.Reasons, out.Tags, out.Input, out.Steps, out.Took = d.Reasons, d.Audit.Tags, d.Input, d.Steps, d.Took
+		out.Reasons, out.Tags, out.Input, out.Reads, out.Steps, out.Took = d.Reasons, d.Audit.Tags, d.Input, d.Reads, d.Steps, d.Took
 		out.Cached = d.Cached
 	}
 	if ref != nil {

@@ -161,7 +161,8 @@ func (p *Policy) inspect(ctx context.Context, src *source, keep bool) (errs ast.
 		}
 		x.reads = res.minimal()
 		x.wants = wantedOf(x.reads)
-		x.ofSandbox = overlaps(x.reads, sandboxRef)
+		x.told = x.wants.pointers()
+		x.ofSandbox, x.clock = overlaps(x.reads, sandboxRef), res.clock
 		if keep {
 			x.parts, x.kept = keyParts(ph, x, res.clock), newCache()
 		}

@@ -94,9 +94,9 @@ func (x *phase) key(dst []byte, q *policy.Question) ([]byte, bool) {
 func (p *Policy) evaluate(ctx context.Context, x *phase, q *policy.Question, d *policy.Decision, start time.Time) {
 	in := build(x.wants, q)
 	b := &budget{left: p.steps, end: start.Add(p.deadline), ctx: ctx}
-	term, err := p.eval(ctx, x, in, uncertain(q), b)
+	term, err := p.eval(ctx, x, in, b, touching(x, uncertain(q), b))
 	d.Steps = p.steps - b.left
-	d.Input = project(in)
+	d.Input, d.Reads = project(in), x.told
 	switch {
 	case errors.Is(err, errUncertain):
 		d.Deny = []policy.Denial{{Code: policy.CodeUncertain, Public: "the policy depends on a part of this message that is not known", Operator: err.Error()}}
@@ -105,6 +105,11 @@ func (p *Policy) evaluate(ctx context.Context, x *phase, q *policy.Question, d *
 		d.Err = err
 		return
 	}
+	p.finish(ctx, x, in, term, d)
+}
+
+// finish makes a decision of what was evaluated.
+func (p *Policy) finish(ctx context.Context, x *phase, in ast.Value, term *ast.Term, d *policy.Decision) {
 	if err := decode(term, d); err != nil {
 		d.Err = err
 		return
@@ -117,21 +122,31 @@ func (p *Policy) evaluate(ctx context.Context, x *phase, q *policy.Question, d *
 	p.merge(ctx, x, in, d)
 }
 
-func (p *Policy) eval(ctx context.Context, x *phase, in ast.Value, unknown []ast.Ref, b *budget) (*ast.Term, error) {
-	opts := []rego.EvalOption{rego.EvalParsedInput(in), rego.EvalTransaction(p.txn), rego.EvalMetrics(metrics.NoOp()),
-		rego.EvalInterQueryBuiltinValueCache(p.values), rego.EvalGenerateJSON(func(t *ast.Term, _ *rego.EvalContext) (any, error) { return t, nil })}
-	var t *touch
+// touching notices what is not known, if a phase can read any of it; nil otherwise.
+func touching(x *phase, unknown []ast.Ref, b *budget) *touch {
 	for _, u := range unknown {
 		if overlaps(x.reads, u) {
-			t = &touch{budget: b, unknown: unknown, memo: map[ast.Node]bool{}}
-			opts = append(opts, rego.EvalQueryTracer(t), rego.EvalRuleIndexing(false), rego.EvalEarlyExit(false), rego.EvalExternalCancel(t))
-			break
+			return &touch{budget: b, memo: map[ast.Node]string{}, misses: func(r ast.Ref) string {
+				if overlaps(unknown, r) {
+					return "it"
+				}
+				return ""
+			}}
 		}
 	}
-	if t == nil {
+	return nil
+}
+
+// eval evaluates, up to the first expression that t notices; nil notices none.
+func (p *Policy) eval(ctx context.Context, x *phase, in ast.Value, b *budget, t *touch, more ...rego.EvalOption) (*ast.Term, error) {
+	opts := []rego.EvalOption{rego.EvalParsedInput(in), rego.EvalTransaction(p.txn), rego.EvalMetrics(metrics.NoOp()),
+		rego.EvalInterQueryBuiltinValueCache(p.values), rego.EvalGenerateJSON(func(t *ast.Term, _ *rego.EvalContext) (any, error) { return t, nil })}
+	if t != nil {
+		opts = append(opts, rego.EvalQueryTracer(t), rego.EvalRuleIndexing(false), rego.EvalEarlyExit(false), rego.EvalExternalCancel(t))
+	} else {
 		opts = append(opts, rego.EvalExternalCancel(b))
 	}
-	rs, err := x.query.Eval(ctx, opts...)
+	rs, err := x.query.Eval(ctx, append(opts, more...)...)
 	switch {
 	case t != nil && t.hit != "":
 		return nil, fmt.Errorf("%w: %s", errUncertain, t.hit)
@@ -177,9 +192,11 @@ func (b *budget) Cancelled() bool {
 // one that comes to none of them goes the same way whatever the fact is.
 type touch struct {
 	*budget
-	unknown []ast.Ref
-	memo    map[ast.Node]bool
-	hit     string
+	misses func(ast.Ref) string // what an expression that reads it would read and is not known; "" when all is
+	memo   map[ast.Node]string
+	hit    string
+	what   string        // misses said at it
+	at     *ast.Location // where it was
 }
 
 // Enabled says that events are wanted.
@@ -201,26 +218,32 @@ func (t *touch) TraceEvent(ev topdown.Event) {
 		reads = t.reads(ev.Node)
 		t.memo[ev.Node] = reads
 	}
-	if reads {
-		t.hit = fmt.Sprintf("an expression at %v reads it", ev.Location)
+	if reads != "" {
+		t.hit, t.what, t.at = fmt.Sprintf("an expression at %v reads %s", ev.Location, reads), reads, ev.Location
 	}
 }
 
-func (t *touch) reads(n any) (hit bool) {
+func (t *touch) reads(n any) (hit string) {
 	ast.NewGenericVisitor(func(x any) bool {
 		switch x := x.(type) {
 		case ast.Ref:
 			if x[0].Equal(ast.InputRootDocument) {
-				hit = hit || overlaps(t.unknown, x.ConstantPrefix())
+				if hit == "" {
+					hit = t.misses(x.ConstantPrefix())
+				}
 				for _, e := range x[1:] {
-					hit = hit || t.reads(e)
+					if hit == "" {
+						hit = t.reads(e)
+					}
 				}
 				return true
 			}
 		case ast.Var:
-			hit = hit || x.Equal(ast.InputRootDocument.Value)
+			if hit == "" && x.Equal(ast.InputRootDocument.Value) {
+				hit = t.misses(ast.InputRootRef)
+			}
 		}
-		return hit
+		return hit != ""
 	}).Walk(n)
 	return hit
 }

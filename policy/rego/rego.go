@@ -54,6 +54,7 @@ type phase struct {
 	query  rego.PreparedEvalQuery
 	reads  []ast.Ref // what of the input it can reach, without what another covers
 	wants  *wanted   // the same
+	told   []byte    // the same, as a record has it
 	has    bool      // the author wrote a rule in it
 	owned  []string  // headers that its rules set by constant name
 	names  []string  // of counters, as rules write them
@@ -63,6 +64,7 @@ type phase struct {
 	kept   *cache
 
 	ofSandbox bool // it can read what a sandbox is
+	clock     bool // it can ask for the time
 }
 
 // Name returns the name under which it was loaded.

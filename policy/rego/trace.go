@@ -46,11 +46,28 @@ func (p *Policy) Trace(ctx context.Context, q *policy.Question) (*Trace, error) 
 	if x == nil {
 		return nil, fmt.Errorf("phase %q is not known", q.Phase)
 	}
-	in := build(x.wants, q)
-	t := &tracer{in: in, rules: map[uint64]*ast.Rule{}, got: map[*ast.Rule]bool{}, far: map[*ast.Rule]topdown.Event{}}
+	return p.trace(ctx, x, &tracer{in: build(x.wants, q)})
+}
+
+// TraceAgain says how each rule came out for what a record has of a question: where
+// a value is not known, it says why.
+func (p *Policy) TraceAgain(ctx context.Context, ph policy.Phase, k *Kept, at time.Time) (*Trace, error) {
+	x := p.phases[ph]
+	if x == nil {
+		return nil, fmt.Errorf("phase %q is not known", ph)
+	}
+	in, err := p.kept(ph, k)
+	if err != nil {
+		return nil, err
+	}
+	return p.trace(ctx, x, &tracer{in: in, missing: k.missing}, rego.EvalTime(at))
+}
+
+func (p *Policy) trace(ctx context.Context, x *phase, t *tracer, more ...rego.EvalOption) (*Trace, error) {
+	t.rules, t.got, t.far = map[uint64]*ast.Rule{}, map[*ast.Rule]bool{}, map[*ast.Rule]topdown.Event{}
 	b := &budget{left: 50 * p.steps, end: time.Now().Add(50 * p.deadline), ctx: ctx}
-	_, err := x.query.Eval(ctx, rego.EvalExternalCancel(b), rego.EvalParsedInput(in), rego.EvalTransaction(p.txn), rego.EvalMetrics(metrics.NoOp()),
-		rego.EvalRuleIndexing(false), rego.EvalEarlyExit(false), rego.EvalQueryTracer(t))
+	_, err := x.query.Eval(ctx, append(more, rego.EvalExternalCancel(b), rego.EvalParsedInput(t.in), rego.EvalTransaction(p.txn), rego.EvalMetrics(metrics.NoOp()),
+		rego.EvalRuleIndexing(false), rego.EvalEarlyExit(false), rego.EvalQueryTracer(t))...)
 	out := &Trace{Held: []RuleAt{}, Failed: []Failed{}}
 	for _, r := range t.order {
 		at := RuleAt{strings.TrimPrefix(r.Ref().GroundPrefix().String(), "data."), r.Location.File, r.Location.Row}
@@ -72,11 +89,12 @@ func (p *Policy) Trace(ctx context.Context, q *policy.Question) (*Trace, error) 
 
 // A tracer keeps of an evaluation which rules held, and how far the others got.
 type tracer struct {
-	in    ast.Value
-	rules map[uint64]*ast.Rule // by query
-	order []*ast.Rule
-	got   map[*ast.Rule]bool
-	far   map[*ast.Rule]topdown.Event
+	in      ast.Value
+	missing func(path []string) string // why a part of in is not known; nil when all is
+	rules   map[uint64]*ast.Rule       // by query
+	order   []*ast.Rule
+	got     map[*ast.Rule]bool
+	far     map[*ast.Rule]topdown.Event
 }
 
 // Enabled says that events are wanted.
@@ -146,8 +164,14 @@ func (t *tracer) values(ev topdown.Event) map[string]string {
 				name = full
 			}
 			text := "undefined"
-			if got, err := t.in.Find(full[1:]); err == nil {
+			got, err := t.in.Find(full[1:])
+			if err == nil {
 				text = got.String()
+			}
+			if t.missing != nil {
+				if why := t.missing(stringsOf(full)); why == wasRedacted || why != "" && err != nil {
+					text = why
+				}
 			}
 			out[name.String()] = clipped(text)
 			return true
