@@ -12,4 +12,7 @@ var shelves = []mutant{
 	{[]int{98}, "policies/library/guards/relays.rego", "host if lib.host_in(relays.hosts)", "host if lib.host_in({h | some h, _ in relays.writes})", "policy/rego", "TestGuardRails"},
 	{[]int{434}, "policies/library/guards/minting.rego", "labels[label]", "label == labels", "policy/rego", "TestGuardRails"},
 	{[]int{434}, "policies/library/packs/minting.rego", "\"/repos/*/*/keys/**\": \"deploy key\",", "\"/repos/*/keys/**\": \"deploy key\",", "policy/rego", "TestGuardRails"},
+	{[]int{435}, "policies/library/presets/git.rego", "\tinput.request.query == {\"service\": [\"git-upload-pack\"]}\n", "\tinput.request.query.service\n", "policy/rego", "TestLibraryTests"},
+	{[]int{435}, "policies/library/presets/npm.rego", "not lib.path_near(\"/-\")", "not lib.path_under(\"/-\")", "policy/rego", "TestLibraryTests"},
+	{[]int{435}, "policies/library/presets/containers.rego", "actions == \"pull\"", "startswith(actions, \"pull\")", "policy/rego", "TestLibraryTests"},
 }

@@ -12,7 +12,7 @@ var Composing embed.FS
 // Library holds modules of the same package that any policy can import: helpers,
 // lists of destinations, and rules about them.
 //
-//go:embed library/lib/*.rego library/packs/*.rego library/guards/*.rego
+//go:embed library/lib/*.rego library/packs/*.rego library/guards/*.rego library/presets/*.rego
 var Library embed.FS
 
 // Default holds the policy of a run without one of its own: it reads the grants

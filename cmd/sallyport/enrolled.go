@@ -12,7 +12,7 @@ import (
 
 // foreign are the flags of run that are the sidecar's to say.
 func (f *runFlags) foreign() (out []string) {
-	for name, set := range map[string]bool{"--allow": len(f.allow) > 0, "--tcp": len(f.tcp) > 0, "--allow-private": len(f.allowPrivate) > 0, "--credential": len(f.credential) > 0,
+	for name, set := range map[string]bool{"--allow": len(f.allow) > 0, "--tcp": len(f.tcp) > 0, "--preset": len(f.preset) > 0, "--allow-private": len(f.allowPrivate) > 0, "--credential": len(f.credential) > 0,
 		"--upstream-ca": len(f.upstreamCA) > 0, "--resolve": len(f.resolve) > 0, "--resolver": len(f.resolver) > 0, "--parent": len(f.parent) > 0, "--no-proxy": len(f.noProxy) > 0, "--audit": f.audit != ""} {
 		if set {
 			out = append(out, name)

@@ -28,6 +28,7 @@ type runOptions struct {
 	allowPrivate []netip.Prefix
 	policyDir    string
 	policyFS     fs.FS // instead of policyDir
+	presets      []string
 	credentials  []credentials.Binding
 	secretVars   []string
 	secretFiles  []string
@@ -56,9 +57,9 @@ type runOptions struct {
 
 // runFlags are the flags of run as they were written.
 type runFlags struct {
-	allow, tcp, allowPrivate, credential, bind, label, prop, env, mount, upstreamCA, resolve, resolver, parent, noProxy []string
-	policy, user, audit, mode, name, sidecar                                                                            string
-	envAll, nested, noCA, quiet                                                                                         bool
+	allow, tcp, preset, allowPrivate, credential, bind, label, prop, env, mount, upstreamCA, resolve, resolver, parent, noProxy []string
+	policy, user, audit, mode, name, sidecar                                                                                    string
+	envAll, nested, noCA, quiet                                                                                                 bool
 }
 
 func runCommand() *cobra.Command {
@@ -77,6 +78,9 @@ be executed, 127 it was not found, 128+n it was ended by signal n.`,
 
   # one host over HTTP and HTTPS, another by raw TCP
   sallyport run --allow '*.example.com' --tcp db.example.com:5432 -- ./job
+
+  # packages from npm and PyPI, and repositories to clone; nothing to publish or push
+  sallyport run --preset npm,pypi,git -- ./install.sh
 
   # the code calls the API without a token; the token is added outside
   sallyport run --allow api.github.com \
@@ -111,6 +115,7 @@ be executed, 127 it was not found, 128+n it was ended by signal n.`,
 	fl.SetInterspersed(false)
 	fl.StringArrayVar(&f.allow, "allow", nil, "allow HTTP to `HOST[:PORT]`, or to what is below *.HOST (repeatable)")
 	fl.StringArrayVar(&f.tcp, "tcp", nil, "allow raw TCP to `HOST:PORT` (repeatable)")
+	fl.StringSliceVar(&f.preset, "preset", nil, "allow what `NAME` is used for, and no more: "+presetNames()+" (repeatable, or with commas)")
 	fl.StringArrayVar(&f.allowPrivate, "allow-private", nil, "let names lead to addresses in `CIDR` that are not public (repeatable)")
 	fl.StringVar(&f.policy, "policy", "", "decide with the Rego in `DIR`, or in a bundle (.tar.gz), instead of the flags above")
 	fl.StringArrayVar(&f.credential, "credential", nil, "put a secret on requests: `NAME=SOURCE@https://HOST`[:PORT], where SOURCE is env:VARIABLE or file:PATH,\nand ,as=bearer ,as=basic:USER ,as=header:NAME or ,as=query:NAME may follow (repeatable)")
@@ -249,6 +254,9 @@ func (f *runFlags) parse(argv []string) (*runOptions, error) {
 			name, _ := terms.BindingText(b)
 			add(fmt.Errorf("--bind %s: %w", name, err))
 		}
+	}
+	for _, err := range o.preset(f) {
+		add(err)
 	}
 	if f.policy != "" && (len(f.allow) > 0 || len(f.tcp) > 0) {
 		add(errors.New("--allow and --tcp add to the default policy; with --policy say it in Rego"))

@@ -18,7 +18,6 @@ import (
 	"sallyport/cmd/terms"
 	"sallyport/cmd/words"
 	"sallyport/credentials"
-	"sallyport/policies"
 	"sallyport/policy/rego"
 	"sallyport/proxy"
 	"sallyport/proxy/leaf"
@@ -165,7 +164,11 @@ func loadPolicy(ctx context.Context, o *runOptions) (*rego.Policy, error) {
 		}
 		return p, nil
 	}
-	return rego.Load(ctx, rego.Options{Name: "default", FS: policies.Default, Data: map[string]any{"run": o.grants.Data(o.credentialGrants(), o.mode)}})
+	granting, err := o.granting()
+	if err != nil {
+		return nil, err
+	}
+	return rego.Load(ctx, rego.Options{Name: "default", FS: granting, Data: map[string]any{"run": o.grants.Data(o.credentialGrants(), o.mode)}})
 }
 
 // runDir is where the records of this run go.

@@ -1,0 +1,5 @@
+package egress
+
+import data.sallyport.presets.anthropic
+
+allow if anthropic.inference

@@ -1,0 +1,5 @@
+package egress
+
+import data.sallyport.presets.containers
+
+allow if containers.pull

@@ -1,0 +1,5 @@
+package egress
+
+import data.sallyport.presets.crates
+
+allow if crates.read

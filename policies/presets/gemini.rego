@@ -1,0 +1,5 @@
+package egress
+
+import data.sallyport.presets.gemini
+
+allow if gemini.inference

@@ -1,0 +1,5 @@
+package egress
+
+import data.sallyport.presets.git
+
+allow if git.read

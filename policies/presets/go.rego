@@ -1,0 +1,5 @@
+package egress
+
+import data.sallyport.presets.go
+
+allow if go.read

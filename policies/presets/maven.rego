@@ -1,0 +1,5 @@
+package egress
+
+import data.sallyport.presets.maven
+
+allow if maven.read

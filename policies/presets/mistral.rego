@@ -1,0 +1,5 @@
+package egress
+
+import data.sallyport.presets.mistral
+
+allow if mistral.inference

@@ -1,0 +1,5 @@
+package egress
+
+import data.sallyport.presets.npm
+
+allow if npm.read

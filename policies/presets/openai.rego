@@ -1,0 +1,5 @@
+package egress
+
+import data.sallyport.presets.openai
+
+allow if openai.inference

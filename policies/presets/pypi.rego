@@ -1,0 +1,5 @@
+package egress
+
+import data.sallyport.presets.pypi
+
+allow if pypi.read

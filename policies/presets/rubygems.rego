@@ -1,0 +1,5 @@
+package egress
+
+import data.sallyport.presets.rubygems
+
+allow if rubygems.read

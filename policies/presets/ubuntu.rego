@@ -1,0 +1,5 @@
+package egress
+
+import data.sallyport.presets.linux
+
+allow if linux.ubuntu
