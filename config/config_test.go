@@ -102,6 +102,7 @@ func TestWrongFiles(t *testing.T) {
 		"policies: [{name: x, dir: y, verify: file:k}]":                      {"1:38: policies[0].verify: expected a mapping, found a text"},
 		"policies: [{name: x, dir: y, max_size: big}]":                       {"1:40: policies[0].max_size: expected a size"},
 		"credentials:\n  - nam: x\n    bind: y":                              {"2:5: credentials[0].nam: there is no such key (did you mean name?)", "credentials[0]: name is missing", "source is missing"},
+		"credentials: [{name: a, source: env:A, bind: b, as: {heder: x}}]":   {"1:54: credentials[0].as.heder: there is no such key (did you mean header?)"},
 		"default_policy: web":                                                {"default_policy: expected a list"},
 		"limits: {requests: many}":                                           {"limits.requests: expected a whole number that is not negative"},
 		"limits: {requests: -1}":                                             {"limits.requests: expected a whole number that is not negative, such as 1000, found a negative number"},

@@ -5,7 +5,7 @@ type Credential struct {
 	Name   Text   `yaml:"name" doc:"name that policies use" need:"yes"`
 	Source Source `yaml:"source" doc:"where the secret is" need:"yes"`
 	Bind   Bind   `yaml:"bind" doc:"where it may be sent" need:"yes"`
-	As     Text   `yaml:"as" doc:"how it is placed: bearer, basic:USER, header:NAME, query:NAME"`
+	As     As     `yaml:"as" doc:"how it is placed; by default bearer"`
 }
 
 // A Source is where a secret comes from; one that says no more than from is

@@ -45,6 +45,19 @@ func (f *fixed) Fetch(context.Context, Params) (Value, error) {
 
 func (f *fixed) String() string { return "test:fixed" }
 
+const cookieCanary = "s3cr3t+Canary/0123456789=y"
+
+// given is a source that gives more than a secret.
+type given struct{}
+
+func (given) Fetch(context.Context, Params) (Value, error) {
+	s, err := NewSecret([]byte(canary))
+	o, _ := NewSecret([]byte("another-secret"))
+	return Value{Secret: s, Others: map[string]Secret{"tail": o}, Public: map[string]string{"user": "bot"}, Version: "1"}, err
+}
+
+func (given) String() string { return "test:given" }
+
 func asked(names ...string) (out []Ask) {
 	for _, n := range names {
 		out = append(out, Ask{Name: n})
@@ -96,8 +109,11 @@ func TestParseSpec(t *testing.T) {
 		"gh=env:T@https://h.example,as=basic:x-access-token": "gh env T h.example 443 header:Authorization",
 		"gh=env:T@https://h.example,as=header:X-Api-Key":     "gh env T h.example 443 header:X-Api-Key",
 		"gh=env:T@https://h.example/,as=query:key":           "gh env T h.example 443 query:key",
+		"gh=env:T@https://h.example,as=cookie:session":       "gh env T h.example 443 cookie:session",
+		"gh=env:T@https://h.example,as=json:/api_key":        "gh env T h.example 443 json:/api_key",
+		"gh=env:T@https://h.example,as=form:client_secret":   "gh env T h.example 443 form:client_secret",
 		"gh": "", "gh=env:T": "", "gh=T@https://h": "", "gh=env:@https://h.example": "", "gh=exec:x@https://h.example": "",
-		"gh=env:T@http://h.example": "", "gh=env:T@https://*.example": "", "gh=env:T@https://h.example,as=cookie:x": "", "gh=env:T@https://h.example,x=y": "",
+		"gh=env:T@http://h.example": "", "gh=env:T@https://*.example": "", "gh=env:T@https://h.example,as=json:x": "", "gh=env:T@https://h.example,as=cookie:": "", "gh=env:T@https://h.example,x=y": "",
 		"gh=env:T@https://h.example,as=header": "", "gh=env:T@https://h.example,as=bearer:x": "", "gh=env:T@https://u@h.example": "",
 	} {
 		s, err := ParseSpec(in)
@@ -123,7 +139,9 @@ func TestBadSecrets(t *testing.T) {
 }
 
 func TestBadBindings(t *testing.T) {
-	for _, p := range []Place{{Kind: "cookie"}, {Kind: Header, Name: "Host"}, {Kind: Header, Name: "a b"}, {Kind: Query}, {Kind: Basic, User: "a:b"}, {Kind: Header, Name: "content-length"}} {
+	for _, p := range []Place{{Kind: "cooky"}, {Kind: Cookie}, {Kind: Cookie, Name: "a=b"}, {Kind: Header, Name: "Cookie"}, {Kind: JSON, Name: "api_key"}, {Kind: JSON, Name: "/a~2"}, {Kind: Form},
+		{Kind: Header, Name: "X", Format: "no part"}, {Kind: Header, Name: "X", Format: "{secret"}, {Kind: Header, Name: "X", Format: "a\r\nY: {secret}"}, {Kind: Header, Name: "X", Format: "{Secret}"}, {Kind: Header, Name: "X", Format: "{secret}}"}, {Kind: Query, Name: "x", Format: "{secret}"},
+		{Kind: Header, Name: "Host"}, {Kind: Header, Name: "a b"}, {Kind: Query}, {Kind: Basic, User: "a:b"}, {Kind: Header, Name: "content-length"}} {
 		if _, err := New(t.Context(), []Binding{binding(t, "a", p)}); err == nil {
 			t.Errorf("%+v", p)
 		}
@@ -151,11 +169,21 @@ func TestApply(t *testing.T) {
 		{Place{Kind: Bearer}, http.Header{"Authorization": {"Bearer mine", "x"}}, "", "Authorization", "Bearer " + canary, "stripped", "hostile 120"},
 		{Place{Kind: Basic, User: "u"}, http.Header{}, "", "Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte("u:"+canary)), "none", ""},
 		{Place{Kind: Header, Name: "x-api-key"}, http.Header{"X-Api-Key": {"mine"}, "X_api_key": {"mine"}, "X_API_KEY": {"mine"}}, "", "X-Api-Key", canary, "stripped", "hostile 120: underscores"},
+		{Place{Kind: Header, Name: "X-Api-Key", Format: "Token {secret}"}, http.Header{}, "", "X-Api-Key", "Token " + canary, "none", ""},
+		{Place{Kind: Header, Name: "X-Api-Key", Format: "{user}:{secret};{tail}"}, http.Header{}, "", "X-Api-Key", "bot:" + canary + ";another-secret", "none", ""},
+		{Place{Kind: Basic}, http.Header{}, "", "Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte("bot:"+canary)), "none", "the user is the source's"},
+		{Place{Kind: Cookie, Name: "sid"}, http.Header{"Cookie": {"a=1; SID=mine; sid = mine", "b=\"x\";c=,sid=mine"}}, "", "Cookie", "a=1; b=\"x\"; sid=" + cookieCanary, "stripped", "hostile 120"},
+		{Place{Kind: Cookie, Name: "sid"}, http.Header{"Cookie": {"a=1; asid=2"}}, "", "Cookie", "a=1; asid=2; sid=" + cookieCanary, "none", ""},
 		{Place{Kind: Query, Name: "key"}, http.Header{}, "a=1&key=mine&%6bey=mine&KEY=mine&b=%20", "", "a=1&b=%20&key=" + url.QueryEscape(canary), "stripped", "hostile 120: encoded name"},
 	} {
-		g := grant(t, binding(t, "a", c.place))
+		b := binding(t, "a", c.place)
+		b.Source = given{}
+		if c.place.Kind == Cookie {
+			b.Source = &fixed{v: cookieCanary}
+		}
+		g := grant(t, b)
 		u := &url.URL{RawQuery: c.query}
-		if err := g.Apply(c.h, u); err != nil {
+		if err := g.Apply(&Request{Header: c.h, URL: u}); err != nil {
 			t.Fatal(err)
 		}
 		got := u.RawQuery

@@ -14,7 +14,7 @@ type Spec struct {
 	SourceKind, SourceArg string
 }
 
-const specForm = "NAME=SOURCE@https://HOST[:PORT][,as=bearer|basic:USER|header:NAME|query:NAME], where SOURCE is env:VARIABLE or file:PATH"
+const specForm = "NAME=SOURCE@https://HOST[:PORT][,as=bearer|basic:USER|header:NAME|query:NAME|cookie:NAME|json:/POINTER|form:NAME], where SOURCE is env:VARIABLE or file:PATH"
 
 // ParseSpec reads one.
 func ParseSpec(s string) (Spec, error) {
@@ -74,18 +74,4 @@ func ParseOrigin(s string) (Bind, error) {
 		return Bind{}, fmt.Errorf("%q: %w", host, err)
 	}
 	return Bind{Host: a.Host(), Port: a.Port(), Scheme: "https"}, nil
-}
-
-// ParsePlace reads bearer, basic:USER, header:NAME or query:NAME.
-func ParsePlace(s string) (Place, error) {
-	kind, arg, hasArg := strings.Cut(s, ":")
-	switch k := Kind(kind); {
-	case k == Bearer && !hasArg:
-		return Place{Kind: Bearer}, nil
-	case k == Basic && hasArg:
-		return Place{Kind: Basic, User: arg}, nil
-	case (k == Header || k == Query) && arg != "":
-		return Place{Kind: k, Name: arg}, nil
-	}
-	return Place{}, fmt.Errorf("%s is not a way to place a secret; expected bearer, basic:USER, header:NAME or query:NAME", s)
 }

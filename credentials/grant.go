@@ -1,11 +1,7 @@
 package credentials
 
 import (
-	"encoding/base64"
-	"fmt"
 	"net/http"
-	"net/textproto"
-	"net/url"
 	"strings"
 )
 
@@ -43,69 +39,17 @@ func (g *Grant) Uses() []Use {
 
 // Apply strips the client's values from the places of everything that is bound
 // to the target, then puts the secrets in theirs.
-func (g *Grant) Apply(h http.Header, u *url.URL) error {
+func (g *Grant) Apply(r *Request) error {
 	g.client = map[string]bool{}
-	for _, p := range g.store.Strip(g.target, h, u) {
+	for _, p := range g.store.Strip(g.target, r) {
 		g.client[p] = true
 	}
 	for _, it := range g.items {
-		var err error
-		it.v.Secret.use(func(v []byte) { err = put(it.b.Place, h, u, string(v)) })
-		if err != nil {
+		if err := it.b.Place.placer().put(r, it.v); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func put(p Place, h http.Header, u *url.URL, v string) error {
-	switch p.Kind {
-	case Bearer:
-		h.Set("Authorization", "Bearer "+v)
-	case Basic:
-		h.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(p.User+":"+v)))
-	case Header:
-		h.Set(p.Name, v)
-	case Query:
-		kv := url.QueryEscape(p.Name) + "=" + url.QueryEscape(v)
-		if u.RawQuery != "" {
-			kv = u.RawQuery + "&" + kv
-		}
-		u.RawQuery, u.ForceQuery = kv, false
-	default:
-		return &Error{"credential_unavailable", "a credential cannot be placed", fmt.Sprint(p.Kind)}
-	}
-	return nil
-}
-
-// strip removes a place's value under every spelling that a server could take
-// for the name, and reports whether there was one.
-func strip(p Place, h http.Header, u *url.URL) (found bool) {
-	if p.Kind == Query {
-		if u == nil || u.RawQuery == "" {
-			return false
-		}
-		kept := make([]string, 0, 4)
-		for kv := range strings.SplitSeq(u.RawQuery, "&") {
-			k, _, _ := strings.Cut(kv, "=")
-			if name, err := url.QueryUnescape(k); err != nil || strings.EqualFold(name, p.Name) {
-				found = true
-				continue
-			}
-			kept = append(kept, kv)
-		}
-		u.RawQuery = strings.Join(kept, "&")
-		return found
-	}
-	want := textproto.CanonicalMIMEHeaderKey(p.header())
-	for k := range h {
-		name := textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(k, "_", "-"))
-		if strings.EqualFold(name, strings.ReplaceAll(want, "_", "-")) {
-			delete(h, k)
-			found = true
-		}
-	}
-	return found
 }
 
 // PrepareRequest asks for an answer that can be searched: whole and uncoded.
@@ -132,7 +76,7 @@ func isGRPC(h http.Header) bool {
 // ScrubHeader takes the secrets out of header or trailer values, and drops a
 // field whose name holds one. It returns how many it found.
 func (g *Grant) ScrubHeader(h http.Header) int {
-	n := 0
+	n := g.store.answered(g.target, h)
 	for k, vs := range h {
 		if _, hit := g.find.replace([]byte(k)); hit > 0 {
 			delete(h, k)

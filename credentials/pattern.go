@@ -35,10 +35,9 @@ func patternsOf(b *Binding, v Value) []pattern {
 			out = append(out, pattern{text: bytes.Clone(t), name: b.Name, drops: drops, pads: pads})
 		}
 	}
-	one := func(v []byte, first bool) {
+	one := func(v, pair []byte) {
 		forms := [][]byte{v}
-		if b.Place.Kind == Basic && first {
-			pair := append([]byte(b.Place.User+":"), v...)
+		if pair != nil {
 			add([]byte(base64.StdEncoding.EncodeToString(pair)))
 			pads = 2
 			add([]byte(base64.RawStdEncoding.EncodeToString(pair)))
@@ -82,10 +81,10 @@ func patternsOf(b *Binding, v Value) []pattern {
 			add([]byte(escaped(v, format, "-_.~"))) // what most leave as it is
 		}
 	}
-	first := true
+	pair := b.Place.placer().rendered(v)
 	v.each(func(s Secret) {
-		s.use(func(b []byte) { one(b, first) })
-		first = false
+		s.use(func(b []byte) { one(b, pair) })
+		pair = nil
 	})
 	return out
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -306,16 +305,27 @@ func (s *Store) finder(names []string, t Target) *patterns {
 
 // Strip takes the client's own values out of the places of what is bound to the
 // target, and returns those places.
-func (s *Store) Strip(t Target, h http.Header, u *url.URL) []string {
+func (s *Store) Strip(t Target, r *Request) []string {
 	var out []string
 	for i := range s.bindings {
-		if b := &s.bindings[i]; b.at(t) && strip(b.Place, h, u) {
+		if b := &s.bindings[i]; b.at(t) && b.Place.placer().strip(r) {
 			if p := b.Place.String(); !slices.Contains(out, p) {
 				out = append(out, p)
 			}
 		}
 	}
 	return out
+}
+
+// answered takes out of an answer's header what stands for places of what is bound to
+// its host.
+func (s *Store) answered(t Target, h http.Header) (n int) {
+	for i := range s.bindings {
+		if b := &s.bindings[i]; b.Host == t.Addr.Host() {
+			n += b.Place.placer().answered(h)
+		}
+	}
+	return n
 }
 
 // Redact takes every live secret, in any of the forms that are looked for, out

@@ -11,7 +11,7 @@ var secrets = []mutant{
 	{[]int{117, 118}, "credentials/bind.go", "b.Port == t.Addr.Port() && b.Scheme == t.Scheme", "true", "credentials", "TestGrantErrors"},
 	{[]int{117}, "credentials/bind.go", "b.Host == t.Addr.Host()", "true", "credentials", "TestGrantErrors"},
 	{[]int{119}, "proxy/canon/header.go", "|| strings.HasPrefix(name, \"Proxy-\")", "", "proxy/canon", "TestStripRequest"},
-	{[]int{120}, "credentials/grant.go", "strings.ReplaceAll(k, \"_\", \"-\")", "k", "credentials", "TestApply"},
+	{[]int{120}, "credentials/header.go", "strings.ReplaceAll(k, \"_\", \"-\")", "k", "credentials", "TestApply"},
 	{[]int{121}, "credentials/secret.go", "if c < ' ' || c == 0x7f {", "if c < ' ' && c == 0x7f {", "credentials", "TestBadSecrets"},
 	{[]int{127}, "credentials/store.go", "if other, taken := places[p]; taken {", "if other, taken := places[p]; taken && false {", "credentials", "TestGrantErrors"},
 

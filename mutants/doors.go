@@ -18,7 +18,7 @@ var doors = []mutant{
 	{[]int{226}, "docs/gateway/verify.go", "|| !hmac.Equal(got, h.Sum(nil)) {", "|| got == nil {", e2e, "TestSidecarVia"},
 	{[]int{227}, "proxy/exchange.go", "x.over = sb.Via(x.target)", "x.over = sb.Via(x.target)\n\t\tif x.over == nil && len(sb.Vias) > 0 && sb.Vias[0].Target == x.target {\n\t\t\tx.over = &sb.Vias[0]\n\t\t}", "proxy", "TestViaCarries"},
 	{[]int{227}, "proxy/tunnel.go", "if !binding && sb.Via(to) != nil {", "if false {", "proxy", "TestViaSealed"},
-	{[]int{228}, "proxy/forward.go", "if !x.over.Credentials {", "if false {", "proxy", "TestViaCarries"},
+	{[]int{228}, "proxy/equip.go", "if !x.over.Credentials {", "if false {", "proxy", "TestViaCarries"},
 	{[]int{229}, "proxy/pools.go", "if m.tls = settings.Key(); settings == nil {", "if m.tls = \"\"; settings == nil {", e2e, "TestBindingSettings"},
 	{[]int{229}, "sandbox/tls.go", "c.RootCAs = t.roots", "c.InsecureSkipVerify = true", e2e, "TestBindingSettings"},
 	{[]int{229}, "cmd/sallyport/run.go", "o.secretFiles = append(o.secretFiles, path)", "_ = path", e2e, "TestBindFlag"},

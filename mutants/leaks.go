@@ -11,7 +11,7 @@ var leaks = []mutant{
 	{[]int{363}, "proxy/relay.go", "func() { r.cut(nil) })() // the server", "func() { _ = r })() // the server", "proxy", "TestSocketsEndWithTheirGate"},
 	{[]int{364}, "proxy/forward.go", "if !switching { // what follows", "if true { // what follows", "proxy", "TestSwitchesDoNotHideMessages"},
 	{[]int{365}, "proxy/judge.go", "if mine*(inspectShare-1) > most-all {", "if mine > most/inspectShare || all > most {", "proxy", "TestInspectionIsNotStarved"},
-	{[]int{366}, "proxy/forward.go", "g.Within(room{x})", "_ = room{x}", "proxy", "TestCodedMessagesAreBounded"},
+	{[]int{366}, "proxy/equip.go", "g.Within(room{x})", "_ = room{x}", "proxy", "TestCodedMessagesAreBounded"},
 	{[]int{366}, "credentials/messages.go", "m.room.Release(gone)", "_ = gone", "proxy", "TestCodedMessagesAreBounded"},
 	{[]int{367}, "proxy/door.go", "if !s.known.Swap(true) && !s.still() {", "if !s.known.Swap(true) && false {", "proxy", "TestDoorAsksWhoeverWaits"},
 	{[]int{368}, "proxy/called.go", "if c.free && c.x.gate.judged() {", "if false {", "proxy", "TestCallsThatBeganUnjudged"},

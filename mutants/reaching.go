@@ -15,7 +15,7 @@ var reaching = []mutant{
 	{[]int{104}, "proxy/dial.go", "if p.unjudged(to) {\n\t\terr", "if p != nil {\n\t\terr", "proxy", "TestParentsAreNoWayAround"},
 	{[]int{104}, "proxy/dial.go", "if ref := d.gate.srv.meansNothing(to.Host(), d.binding); ref != nil {", "if false {\n\t\tvar ref *Refusal", "proxy", "TestParentsAreNoWayAround"},
 	{[]int{104}, "proxy/dial.go", "if d.gate.ward.Load().policy.Has(policy.Dial) {\n\t\treturn unknown", "if false {\n\t\treturn unknown", "proxy", "TestParentsAreNoWayAround"},
-	{[]int{104}, "proxy/forward.go", "if x.blind() {", "if false {", "proxy", "TestParentsAreNoWayAround"},
+	{[]int{104}, "proxy/equip.go", "if x.blind() {", "if false {", "proxy", "TestParentsAreNoWayAround"},
 	{[]int{321}, "proxy/through.go", "if ref := s.homes.refuses(netip.AddrPortFrom(a, p.Addr.Port())); ref != nil {", "if ref := s.homes.refuses(netip.AddrPortFrom(a, p.Addr.Port())); ref != nil && false {", "proxy", "TestParentLoops"},
 	{[]int{321}, "proxy/through.go", "context.WithTimeout(ctx, d.limits(to).Parent)", "context.WithTimeout(ctx, 100*d.limits(to).Parent)", "proxy", "TestParentsThatFail"},
 	{[]int{322}, "proxy/connect.go", "next := time.NewTimer(stagger)", "next := time.NewTimer(100 * stagger)", "proxy", "TestHappyEyeballs"},

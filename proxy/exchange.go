@@ -66,6 +66,8 @@ type exchange struct {
 	most     int64         // bytes of the answer, by phase response; 0 is no limit
 	counted  func()        // gives back what policy has it counted to; nil when nothing
 	grant    *credentials.Grant
+	resized  bool  // its body is another one, with a credential in it
+	size     int64 // of that
 	stripped []string
 	dial     *dial
 	cause    context.Context // of what is sent: says whether a change or the clock cut it

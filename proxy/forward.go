@@ -11,92 +11,16 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
-	"sallyport/credentials"
 	"sallyport/dest"
 	"sallyport/policy"
 	"sallyport/proxy/canon"
 )
 
-// equip takes the client's own credentials off what is bound and puts ours on,
-// where policy asked for them. From here on the header is another one than
-// policy sees in later phases: secrets are in it.
-func (x *exchange) equip() error {
-	x.r.Header = x.r.Header.Clone()
-	for _, h := range x.decision.Owned {
-		canon.Delete(x.r.Header, h)
-	}
-	for _, h := range x.decision.Remove {
-		canon.Delete(x.r.Header, h)
-	}
-	for _, h := range x.decision.Set {
-		canon.Delete(x.r.Header, h.Name)
-		x.r.Header.Set(h.Name, h.Value)
-	}
-	t := credentials.Target{Addr: x.final, Scheme: x.fscheme, Method: x.r.Method, Path: x.prefix + x.facts.PathRaw, Labels: x.ward.sb.Labels}
-	asks := x.credentials()
-	if x.over != nil { // credentials are those of where it was meant to go
-		if err := x.context(); err != nil {
-			return err
-		}
-		t.Addr, t.Scheme, t.Path = x.target, x.scheme, x.facts.PathRaw
-		if !x.over.Credentials {
-			asks = nil
-		}
-	}
-	if x.blind() {
-		asks = nil
-	}
-	if len(asks) == 0 {
-		x.stripped = x.ward.keys.Strip(t, x.r.Header, x.r.URL)
-		if g := x.srv.cfg.Credentials.Watch(t); g != nil {
-			x.watch(g)
-		}
-		return nil
-	}
-	g, err := x.ward.keys.Grant(x.r.Context(), t, asks)
-	if err != nil {
-		return err
-	}
-	if err := g.Apply(x.r.Header, x.r.URL); err != nil {
-		return err
-	}
-	x.watch(g)
-	return nil
-}
-
-// watch has the answer searched for the secrets of a grant.
-func (x *exchange) watch(g *credentials.Grant) {
-	g.PrepareRequest(x.r.Header)
-	g.Within(room{x})
-	x.grant = g
-}
-
-// blind reports whether what proves who asks stays here, since nobody here will
-// know where the request goes.
-func (x *exchange) blind() bool {
-	return x.ward.reach.parent(x.final).withholds(x.final)
-}
-
-// credentials are those that policy asks for, and that of the binding.
-func (x *exchange) credentials() []credentials.Ask {
-	asks := make([]credentials.Ask, 0, len(x.decision.Credentials)+1)
-	for _, c := range x.decision.Credentials {
-		asks = append(asks, credentials.Ask{Name: c.Name, Params: c.Params})
-	}
-	if n := x.bound.Credential; n != "" && !slices.ContainsFunc(asks, func(a credentials.Ask) bool { return a.Name == n }) {
-		asks = append(asks, credentials.Ask{Name: n})
-	}
-	return asks
-}
-
 // outgoing is the request as the upstream will see it.
 func (x *exchange) outgoing(ctx context.Context) *http.Request {
 	out := x.r.WithContext(ctx) // with the header of x.r, which is this exchange's own
 	out.URL = upstreamURL(x.fscheme, x.final, x.prefix+x.facts.PathRaw, x.r.URL)
-	out.Host = x.final.Authority(x.fscheme)
-	if x.bound.AsInside {
-		out.Host = x.target.Authority(x.scheme)
-	}
+	out.Host = x.hostField()
 	out.RequestURI = ""
 	out.Close = false
 	x.expects = httpguts.HeaderValuesContainsToken(out.Header["Expect"], "100-continue")
@@ -111,7 +35,10 @@ func (x *exchange) outgoing(ctx context.Context) *http.Request {
 	if x.body != nil {
 		x.body.limit, x.body.clock = x.limits.RequestBytes, x.clock
 		out.Body = x.body
-		if x.facts.BodyState == policy.BodyParsed {
+		switch {
+		case x.resized:
+			out.ContentLength = x.size
+		case x.facts.BodyState == policy.BodyParsed:
 			out.ContentLength = x.facts.Size
 		}
 	}

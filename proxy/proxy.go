@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,7 +44,7 @@ type Recorder interface {
 // A Keeper holds credentials and puts them on requests. It is safe for concurrent use.
 type Keeper interface {
 	Grant(context.Context, credentials.Target, []credentials.Ask) (*credentials.Grant, error)
-	Strip(credentials.Target, http.Header, *url.URL) []string
+	Strip(credentials.Target, *credentials.Request) []string
 	// Watch is for answers of a host to which something is bound, where nothing was asked for; nil otherwise.
 	Watch(credentials.Target) *credentials.Grant
 	RedactString(string) string

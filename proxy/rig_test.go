@@ -58,8 +58,9 @@ type rigging struct {
 	addrs    map[string][]netip.Addr // of names; others are at 127.0.0.1
 	private  []netip.Prefix          // nil means loopback
 	audit    audit.Options
-	port     int // that the credential is bound to; 0 means the origin's
-	secrets  int // bound to the same host beside it
+	port     int               // that the credential is bound to; 0 means the origin's
+	secrets  int               // bound to the same host beside it
+	place    credentials.Place // of the credential; the zero place is bearer
 	decide   func(proxy.Decider) proxy.Decider
 	more     func(*proxy.Config)
 }
@@ -119,9 +120,12 @@ func newRig(t testing.TB, r rigging) *rig {
 	if r.port == 0 {
 		r.port = g.TLSPort
 	}
+	if r.place.Kind == "" {
+		r.place.Kind = credentials.Bearer
+	}
 	host, err := dest.ParseHost("api.example.com")
 	must(err)
-	bound := []credentials.Binding{{Name: "api", Bind: credentials.Bind{Host: host, Port: uint16(r.port), Scheme: "https"}, Place: credentials.Place{Kind: credentials.Bearer}, Source: src}}
+	bound := []credentials.Binding{{Name: "api", Bind: credentials.Bind{Host: host, Port: uint16(r.port), Scheme: "https"}, Place: r.place, Source: src}}
 	for i := range r.secrets {
 		name := fmt.Sprint("PROXY_TEST_TOKEN_", i)
 		t.Setenv(name, fmt.Sprintf("%s-%x", name, sha256.Sum256([]byte(name))))

@@ -2,8 +2,6 @@ package sidecar
 
 import (
 	"context"
-	"net/http"
-	"net/url"
 	"sync/atomic"
 
 	"sallyport/credentials"
@@ -31,8 +29,8 @@ func (k *keyring) Grant(ctx context.Context, t credentials.Target, asks []creden
 }
 
 // Strip takes a client's own credentials off, as a Store does.
-func (k *keyring) Strip(t credentials.Target, h http.Header, u *url.URL) []string {
-	return k.held.Load().Strip(t, h, u)
+func (k *keyring) Strip(t credentials.Target, r *credentials.Request) []string {
+	return k.held.Load().Strip(t, r)
 }
 
 // Watch finds what is bound to a host, as a Store does.

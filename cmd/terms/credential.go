@@ -39,12 +39,10 @@ func CredentialOf(bad *config.Problems, key string, c config.Credential, rel fun
 		bad.Add(at.Pos, key, format, a...)
 		ok = false
 	}
-	out = credentials.Binding{Name: c.Name.S, Place: credentials.Place{Kind: credentials.Bearer}}
+	out = credentials.Binding{Name: c.Name.S}
 	var err error
-	if c.As.S != "" {
-		if out.Place, err = credentials.ParsePlace(c.As.S); err != nil {
-			wrong(c.As, key+".as", "%v", err)
-		}
+	if out.Place, err = placeOf(c.As); err != nil {
+		wrong(saidOf(c.As), key+".as", "%v", err)
 	}
 	if out.Bind, err = credentials.ParseOrigin(c.Bind.To.S); err != nil {
 		wrong(c.Bind.To, key+".bind", "%v", err)

@@ -1,0 +1,12 @@
+package config
+
+// An As is how a secret is placed; one that says no more than way is written as that.
+// Otherwise one of header, cookie, json and form says where.
+type As struct {
+	Way    Text `yaml:"way" short:"yes" doc:"bearer, basic:USER, header:NAME, query:NAME, cookie:NAME, json:/POINTER or form:NAME"`
+	Header Text `yaml:"header" doc:"name of a header field"`
+	Format Text `yaml:"format" doc:"what is put into the header: text with {secret}, {user} or other parts of what the source gives; by default {secret}"`
+	Cookie Text `yaml:"cookie" doc:"name of a cookie"`
+	JSON   Text `yaml:"json" doc:"pointer to a member of a JSON body (RFC 6901), such as /api_key"`
+	Form   Text `yaml:"form" doc:"name of a field of a form"`
+}

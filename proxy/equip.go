@@ -1,0 +1,141 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	"sallyport/credentials"
+	"sallyport/proxy/canon"
+)
+
+// equip takes the client's own credentials off what is bound and puts ours on,
+// where policy asked for them. From here on the header is another one than
+// policy sees in later phases: secrets are in it.
+func (x *exchange) equip() error {
+	x.r.Header = x.r.Header.Clone()
+	for _, h := range x.decision.Owned {
+		canon.Delete(x.r.Header, h)
+	}
+	for _, h := range x.decision.Remove {
+		canon.Delete(x.r.Header, h)
+	}
+	for _, h := range x.decision.Set {
+		canon.Delete(x.r.Header, h.Name)
+		x.r.Header.Set(h.Name, h.Value)
+	}
+	t := credentials.Target{Addr: x.final, Scheme: x.fscheme, Method: x.r.Method, Path: x.prefix + x.facts.PathRaw, Labels: x.ward.sb.Labels}
+	asks := x.credentials()
+	if x.over != nil { // credentials are those of where it was meant to go
+		if err := x.context(); err != nil {
+			return err
+		}
+		t.Addr, t.Scheme, t.Path = x.target, x.scheme, x.facts.PathRaw
+		if !x.over.Credentials {
+			asks = nil
+		}
+	}
+	if x.blind() {
+		asks = nil
+	}
+	r := &credentials.Request{Method: x.r.Method, Host: x.hostField(), Path: t.Path, URL: x.r.URL, Header: x.r.Header}
+	if len(asks) == 0 {
+		x.stripped = x.ward.keys.Strip(t, r)
+		if g := x.srv.cfg.Credentials.Watch(t); g != nil {
+			x.watch(g)
+		}
+		return nil
+	}
+	g, err := x.ward.keys.Grant(x.r.Context(), t, asks)
+	if err != nil {
+		return err
+	}
+	if err := x.put(g, r); err != nil {
+		return err
+	}
+	x.watch(g)
+	return nil
+}
+
+// put puts what was granted on the request, for which its body may have to be here.
+func (x *exchange) put(g *credentials.Grant, r *credentials.Request) error {
+	if x.body == nil {
+		return g.Apply(r)
+	}
+	body := &heldBody{x.body.Reader, room{x}}
+	r.Body, r.Size = body, x.r.ContentLength
+	if x.whole != nil {
+		r.Size = int64(len(x.whole))
+	}
+	if g.NeedsBody() {
+		_ = x.rc.SetReadDeadline(time.Now().Add(x.srv.cfg.Patience.Inspect))
+		defer func() { _ = x.rc.SetReadDeadline(time.Time{}) }()
+	}
+	err := g.Apply(r)
+	var placing *credentials.Error
+	var ref *Refusal
+	switch {
+	case err == nil:
+	case errors.As(err, &placing), errors.As(err, &ref):
+		return err
+	case late(x.r.Context(), err):
+		return stalled().because(err)
+	default:
+		return refuse(http.StatusBadRequest, "body_unreadable", "the body could not be read").because(err).closing()
+	}
+	if r.Body != io.Reader(body) {
+		x.body.Reader, x.resized, x.size = r.Body, true, r.Size
+	}
+	return nil
+}
+
+// A heldBody is charged for as it is read into memory.
+type heldBody struct {
+	io.Reader
+	room room
+}
+
+func (b *heldBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if n > 0 {
+		if e := b.room.Hold(int64(n)); e != nil {
+			return 0, e
+		}
+	}
+	return n, err
+}
+
+// hostField is the authority that the upstream is told.
+func (x *exchange) hostField() string {
+	if x.bound.AsInside {
+		return x.target.Authority(x.scheme)
+	}
+	return x.final.Authority(x.fscheme)
+}
+
+// watch has the answer searched for the secrets of a grant.
+func (x *exchange) watch(g *credentials.Grant) {
+	g.PrepareRequest(x.r.Header)
+	g.Within(room{x})
+	x.grant = g
+}
+
+// blind reports whether what proves who asks stays here, since nobody here will
+// know where the request goes.
+func (x *exchange) blind() bool {
+	return x.ward.reach.parent(x.final).withholds(x.final)
+}
+
+// credentials are those that policy asks for, and that of the binding.
+func (x *exchange) credentials() []credentials.Ask {
+	asks := make([]credentials.Ask, 0, len(x.decision.Credentials)+1)
+	for _, c := range x.decision.Credentials {
+		asks = append(asks, credentials.Ask{Name: c.Name, Params: c.Params})
+	}
+	if n := x.bound.Credential; n != "" && !slices.ContainsFunc(asks, func(a credentials.Ask) bool { return a.Name == n }) {
+		asks = append(asks, credentials.Ask{Name: n})
+	}
+	return asks
+}
