@@ -52,7 +52,7 @@ func packages(t *testing.T) (out []pkg) {
 func TestImports(t *testing.T) {
 	may := map[string][]string{
 		"cmd/sidecar":      {"admin", "audit", "cmd/terms", "cmd/words", "config", "confine", "credentials", "dest", "metrics", "policies", "policy", "policy/rego", "proxy", "proxy/dns", "proxy/leaf", "proxy/parent", "proxy/resolve", "sandbox", "sandbox/netns"},
-		"cmd/terms":        {"admin", "config", "credentials", "credentials/env", "credentials/file", "dest", "proxy", "proxy/parent", "proxy/resolve", "sandbox"},
+		"cmd/terms":        {"admin", "config", "credentials", "credentials/assertion", "credentials/endpoint", "credentials/env", "credentials/file", "credentials/oauth2", "dest", "proxy", "proxy/parent", "proxy/resolve", "sandbox"},
 		"cmd/words":        {},
 		"dest":             {},
 		"differ":           {}, // holds tests alone
@@ -88,6 +88,12 @@ func TestImports(t *testing.T) {
 		"proxy/parent":     {"dest"},
 		"proxy/resolve":    {}, // asks name servers, and knows nothing of who wants to know
 		"proxy/ws":         {},
+
+		"origin/tokens": {}, // a token server for tests
+
+		"credentials/assertion": {"credentials"},
+		"credentials/endpoint":  {}, // asks servers, and knows no secret's name
+		"credentials/oauth2":    {"credentials", "credentials/assertion", "credentials/endpoint"},
 	}
 	free := []string{"cmd/sallyport", "bench", "mutants", "origin/calls/caller"}
 	foreign := map[string]string{ // what only some packages may know of
@@ -146,6 +152,27 @@ func TestGoproxyIsConfined(t *testing.T) {
 	}
 	if n != 1 {
 		t.Errorf("goproxy is imported by %d files", n)
+	}
+}
+
+// What lends a secret's value is for sources alone.
+func TestOnlySourcesReveal(t *testing.T) {
+	n := 0
+	for _, p := range packages(t) {
+		for _, f := range p.GoFiles {
+			b, err := os.ReadFile(filepath.Join(p.Dir, f))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(string(b), "credentials.Reveal(") {
+				if n++; !strings.HasPrefix(p.ImportPath, "credentials/") {
+					t.Errorf("%s/%s reveals a secret", p.ImportPath, f)
+				}
+			}
+		}
+	}
+	if n == 0 {
+		t.Error("nothing reveals: the test looks for another name")
 	}
 }
 

@@ -8,12 +8,6 @@ type Credential struct {
 	As     As     `yaml:"as" doc:"how it is placed; by default bearer"`
 }
 
-// A Source is where a secret comes from; one that says no more than from is
-// written as that.
-type Source struct {
-	From Text `yaml:"from" short:"yes" doc:"env:VARIABLE or file:PATH"`
-}
-
 // A Bind is where a secret may be sent: all that it says has to hold. One that says
 // no more than to is written as that.
 type Bind struct {

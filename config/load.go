@@ -172,6 +172,9 @@ func (d *decoder) object(key string, n ast.Node, into reflect.Value) {
 		d.Add(pos(n), key, "expected a mapping, found %s", kind(n))
 		return
 	}
+	if at := into.FieldByName("At"); at.IsValid() && at.Type() == reflect.TypeFor[Pos]() {
+		at.Set(reflect.ValueOf(pos(n)))
+	}
 	var known []string
 	fields := map[string]int{}
 	for i := range t.NumField() {

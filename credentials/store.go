@@ -98,7 +98,7 @@ const (
 )
 
 // New checks the bindings and fetches each secret once, so that one that is
-// missing is an error now; but what a Held keeps may come later.
+// missing is an error now; but what a Held keeps is not waited for.
 func New(ctx context.Context, bindings []Binding) (*Store, error) {
 	s := &Store{bindings: slices.Clone(bindings), live: map[string]*known{}, joined: map[string]*patterns{}}
 	var errs []error
@@ -114,10 +114,10 @@ func New(ctx context.Context, bindings []Binding) (*Store, error) {
 			continue
 		}
 		names[b.Name] = true
-		v, err := b.Source.Fetch(ctx, nil)
-		if _, later := b.Source.(*Held); later && err != nil {
+		if _, later := b.Source.(*Held); later {
 			continue
 		}
+		v, err := b.Source.Fetch(ctx, nil)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("credential %q: %w", b.Name, err))
 			continue
@@ -125,6 +125,24 @@ func New(ctx context.Context, bindings []Binding) (*Store, error) {
 		s.learn(b, nil, v)
 	}
 	return s, errors.Join(errs...)
+}
+
+// Warm asks for what was not waited for, so that the first requests need not wait,
+// and returns when all is there or failed.
+func (s *Store) Warm(ctx context.Context) {
+	var wg sync.WaitGroup
+	for i := range s.bindings {
+		b := &s.bindings[i]
+		if _, later := b.Source.(*Held); !later {
+			continue
+		}
+		wg.Go(func() {
+			if v, err := b.Source.Fetch(ctx, nil); err == nil {
+				s.learn(b, nil, v)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // learn remembers what to look for.

@@ -22,6 +22,7 @@ var mutants = slices.Concat(
 	naming,
 	secrets,
 	placing,
+	sources,
 	taken,
 	faults,
 	differing,

@@ -92,6 +92,8 @@ type place struct {
 	origin *origin.Origin
 	env    []string
 	stdin  string
+
+	credentials string // of sidecars, beside their own
 }
 
 func newPlace(t testing.TB, who caller, o origin.Options) *place {

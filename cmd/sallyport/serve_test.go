@@ -64,12 +64,12 @@ policies:
 default_policy: [strict]
 credentials:
   - {name: api, source: env:TOKEN, bind: "https://%[4]s"}
-network:
+%[7]snetwork:
   allow_private: [127.0.0.0/8]
   upstream_ca: [%[5]s]
   resolve: {api.example.com: 127.0.0.1, other.example.com: 127.0.0.1}
 drain_timeout: 2s
-%[6]s`, base, s.control, p.log, p.at("api.example.com"), p.ca, more)
+%[6]s`, base, s.control, p.log, p.at("api.example.com"), p.ca, more, p.credentials)
 	if err := os.WriteFile(s.config, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -43,6 +43,11 @@ func footprintOf(file string, f *config.File) (out footprint) {
 	}
 	for i, c := range f.Credentials {
 		source(c.Source.From, "credentials[%d].source", i)
+		a := c.Source.OAuth2
+		source(a.ClientSecret, "credentials[%d].source.oauth2.client_secret", i)
+		source(a.Token, "credentials[%d].source.oauth2.token", i)
+		source(a.Key, "credentials[%d].source.oauth2.key", i)
+		read(a.CA, "credentials[%d].source.oauth2.ca", i)
 	}
 	for i, t := range f.Network.UpstreamCA {
 		read(t, "network.upstream_ca[%d]", i)

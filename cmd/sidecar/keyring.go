@@ -21,6 +21,7 @@ func (k *keyring) use(s *credentials.Store) {
 		s.Inherit(old)
 	}
 	k.held.Store(s)
+	go s.Warm(context.Background()) // each source bounds how long it is waited for
 }
 
 // Grant fetches credentials as a Store does.

@@ -169,9 +169,10 @@ func (p *plan) named(bad *config.Problems, key string, names []config.Text) (out
 
 func (p *plan) credentials(ctx context.Context, bad *config.Problems, rel func(string) string) {
 	var bindings []credentials.Binding
+	sources := &terms.Sources{Bad: bad, Rel: rel, Held: p.sources, State: p.file.State.S}
 	for i, c := range p.file.Credentials {
 		key := fmt.Sprintf("credentials[%d]", i)
-		b, ok := terms.CredentialOf(bad, key, c, rel)
+		b, ok := sources.Credential(key, c)
 		if !ok {
 			continue
 		}

@@ -2,7 +2,6 @@ package terms
 
 import (
 	"fmt"
-	"strings"
 
 	"sallyport/config"
 	"sallyport/credentials"
@@ -30,13 +29,12 @@ func ParseCredential(s string) (Credential, error) {
 	return out, nil
 }
 
-// CredentialOf reads a credential of the configuration and opens its source, with
-// paths as rel makes them. It reports false, and what is wrong at its place, when
-// there is none.
-func CredentialOf(bad *config.Problems, key string, c config.Credential, rel func(string) string) (out credentials.Binding, ok bool) {
+// Credential reads one of the configuration and opens its source. It reports
+// false, and what is wrong at its place, when there is none.
+func (s *Sources) Credential(key string, c config.Credential) (out credentials.Binding, ok bool) {
 	ok = true
 	wrong := func(at config.Text, key, format string, a ...any) {
-		bad.Add(at.Pos, key, format, a...)
+		s.Bad.Add(at.Pos, key, format, a...)
 		ok = false
 	}
 	out = credentials.Binding{Name: c.Name.S}
@@ -59,20 +57,9 @@ func CredentialOf(bad *config.Problems, key string, c config.Credential, rel fun
 		}
 		out.Labels[l.Key.S] = l.Value.S
 	}
-	kind, arg, _ := strings.Cut(c.Source.From.S, ":")
-	if arg == "" || kind != "env" && kind != "file" {
-		wrong(c.Source.From, key+".source", "expected env:VARIABLE or file:PATH; what stands here is not repeated, since it may be a secret")
-		return out, false
-	}
-	if kind == "file" {
-		arg = rel(arg)
-	}
-	opened, err := OpenSource(credentials.Spec{Binding: out, SourceKind: kind, SourceArg: arg})
-	if err != nil {
-		wrong(c.Source.From, key+".source", "%v", err)
-		return out, false
-	}
-	return opened.Binding, ok
+	src, opened := s.open(key+".source", c.Source)
+	out.Source = src
+	return out, ok && opened
 }
 
 // OpenSource opens where a secret comes from.

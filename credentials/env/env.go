@@ -18,12 +18,17 @@ type Source struct {
 var _ credentials.Source = (*Source)(nil)
 
 // New reads a variable.
-func New(name string) (*Source, error) {
+func New(name string) (*Source, error) { return read(name, credentials.NewSecret) }
+
+// NewKey is New of what is never put on a request, such as the secret of a client.
+func NewKey(name string) (*Source, error) { return read(name, credentials.NewKey) }
+
+func read(name string, take func([]byte) (credentials.Secret, error)) (*Source, error) {
 	v, ok := os.LookupEnv(name)
 	if !ok {
 		return nil, fmt.Errorf("env:%s: there is no such variable", name)
 	}
-	s, err := credentials.NewSecret([]byte(v))
+	s, err := take([]byte(v))
 	if err != nil {
 		return nil, fmt.Errorf("env:%s: %w", name, err)
 	}

@@ -22,6 +22,7 @@ const maxSize = 64 << 10
 // each time, as mounted secrets are replaced. It is safe for concurrent use.
 type Source struct {
 	path string
+	take func([]byte) (credentials.Secret, error)
 
 	mu      sync.Mutex
 	secret  credentials.Secret
@@ -39,12 +40,17 @@ type stamp struct {
 }
 
 // New reads a file. A relative path is made absolute.
-func New(path string) (*Source, error) {
+func New(path string) (*Source, error) { return open(path, credentials.NewSecret) }
+
+// NewKey is New of what is never put on a request, such as a private key.
+func NewKey(path string) (*Source, error) { return open(path, credentials.NewKey) }
+
+func open(path string, take func([]byte) (credentials.Secret, error)) (*Source, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{path: abs}
+	s := &Source{path: abs, take: take}
 	if _, err := s.Fetch(context.Background(), nil); err != nil {
 		return nil, err
 	}
@@ -84,7 +90,7 @@ func (s *Source) Fetch(context.Context, credentials.Params) (credentials.Value, 
 	if len(b) > maxSize {
 		return fail(fmt.Errorf("it is larger than %d bytes", maxSize))
 	}
-	secret, err := credentials.NewSecret(bytes.TrimRight(b, "\r\n"))
+	secret, err := s.take(bytes.TrimRight(b, "\r\n"))
 	clear(b)
 	if err != nil {
 		return fail(err)

@@ -1,0 +1,15 @@
+package main
+
+// Guards of where secrets come from.
+var sources = []mutant{
+	{[]int{124}, "credentials/held.go", "case k.call != nil:\n\t\treturn k.call, nil\n", "case k.call != nil && false:\n\t\treturn k.call, nil\n", e2e, "TestTokenEndpoints"},
+	{[]int{126}, "credentials/held.go", "end = v.Expires.Add(-early)", "_ = early", "credentials", "TestHeldRefreshes"},
+	{[]int{440}, "credentials/endpoint/endpoint.go", "{ return http.ErrUseLastResponse }", "{ return nil }", "credentials/oauth2", "TestBadEndpoints"},
+	{[]int{440}, "credentials/endpoint/endpoint.go", "len(b) > maxAnswer", "false", "credentials/oauth2", "TestBadEndpoints"},
+	{[]int{440}, "credentials/endpoint/object.go", "twice {", "twice && false {", "credentials/oauth2", "TestBadEndpoints"},
+	{[]int{440}, "credentials/endpoint/object.go", "&& slices.Contains(known, s) {", "&& known != nil {", "credentials/oauth2", "TestBadEndpoints"},
+	{[]int{440}, "credentials/oauth2/oauth2.go", "if !strings.EqualFold(kind, \"Bearer\") &&", "if kind == \"\" &&", "credentials/oauth2", "TestBadEndpoints"},
+	{[]int{441}, "credentials/oauth2/oauth2.go", "if len(s.o.Scopes) > 0 && !slices.Contains(s.o.Scopes, w) {", "if w == \"\" {", "credentials/oauth2", "TestChosenScopes"},
+	{[]int{442}, "credentials/oauth2/keep.go", "s.owed = &owed{given.Secret, *out.next}\n\tif err := keep(); err != nil {", "s.owed = &owed{given.Secret, *out.next}\n\tif err := keep(); err != nil && false {", "credentials/oauth2", "TestRefreshTokens"},
+	{[]int{442}, "credentials/oauth2/keep.go", "if err == nil {\n\t\t\treturn func()", "if err == nil || true {\n\t\t\treturn func()", "credentials/oauth2", "TestRefreshTokens"},
+}
