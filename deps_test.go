@@ -51,8 +51,8 @@ func packages(t *testing.T) (out []pkg) {
 // binary knows everything.
 func TestImports(t *testing.T) {
 	may := map[string][]string{
-		"cmd/sidecar":      {"admin", "audit", "cmd/terms", "cmd/words", "config", "confine", "credentials", "dest", "metrics", "policies", "policy", "policy/rego", "proxy", "proxy/dns", "proxy/leaf", "proxy/parent", "proxy/resolve", "sandbox", "sandbox/netns"},
-		"cmd/terms":        {"admin", "config", "credentials", "credentials/assertion", "credentials/endpoint", "credentials/env", "credentials/file", "credentials/oauth2", "dest", "proxy", "proxy/parent", "proxy/resolve", "sandbox"},
+		"cmd/sidecar":      {"admin", "audit", "cmd/terms", "cmd/words", "config", "confine", "credentials", "credentials/command", "dest", "metrics", "policies", "policy", "policy/rego", "proxy", "proxy/dns", "proxy/leaf", "proxy/parent", "proxy/resolve", "sandbox", "sandbox/netns"},
+		"cmd/terms":        {"admin", "config", "credentials", "credentials/assertion", "credentials/command", "credentials/endpoint", "credentials/env", "credentials/file", "credentials/oauth2", "dest", "proxy", "proxy/parent", "proxy/resolve", "sandbox"},
 		"cmd/words":        {},
 		"dest":             {},
 		"differ":           {}, // holds tests alone
@@ -92,6 +92,7 @@ func TestImports(t *testing.T) {
 		"origin/tokens": {}, // a token server for tests
 
 		"credentials/assertion": {"credentials"},
+		"credentials/command":   {"credentials", "credentials/endpoint"},
 		"credentials/endpoint":  {}, // asks servers, and knows no secret's name
 		"credentials/oauth2":    {"credentials", "credentials/assertion", "credentials/endpoint"},
 	}

@@ -6,6 +6,7 @@ type Source struct {
 	At     Pos    `yaml:"-"` // of the mapping
 	From   Text   `yaml:"from" short:"yes" doc:"env:VARIABLE or file:PATH"`
 	OAuth2 OAuth2 `yaml:"oauth2" doc:"a token endpoint of OAuth 2.0"`
+	Exec   Exec   `yaml:"exec" doc:"a program that prints it"`
 }
 
 // OAuth2 is a client of a token endpoint.
@@ -32,4 +33,16 @@ type OAuth2 struct {
 	Timeout      Duration `yaml:"timeout" doc:"how long an answer is waited for; the default is 5s"`
 	CA           Text     `yaml:"ca" doc:"PEM file of CAs that the endpoint's certificate may be of, beside the system's"`
 	AllowHTTP    Bool     `yaml:"allow_http" doc:"whether token_url may be http elsewhere than on this machine"`
+}
+
+// Exec is a program that prints a secret. Only what the configuration names when serve
+// starts is run.
+type Exec struct {
+	At       Pos      `yaml:"-"`
+	Protocol Text     `yaml:"protocol" doc:"exec_credential, aws_process, git, docker or raw" need:"yes"`
+	Command  []Text   `yaml:"command" doc:"the program, from the root, and its arguments; no shell reads them" need:"yes"`
+	Env      []Pair   `yaml:"env" doc:"all of its environment; secrets have no place here"`
+	Host     Text     `yaml:"host" doc:"for whom git and docker helpers are asked; the default is the host of bind"`
+	Timeout  Duration `yaml:"timeout" doc:"after which it is killed, with what it started; the default is 10s"`
+	Life     Duration `yaml:"life" doc:"how long what does not say when it ends is kept; the default is 10m"`
 }

@@ -12,4 +12,13 @@ var sources = []mutant{
 	{[]int{441}, "credentials/oauth2/oauth2.go", "if len(s.o.Scopes) > 0 && !slices.Contains(s.o.Scopes, w) {", "if w == \"\" {", "credentials/oauth2", "TestChosenScopes"},
 	{[]int{442}, "credentials/oauth2/keep.go", "s.owed = &owed{given.Secret, *out.next}\n\tif err := keep(); err != nil {", "s.owed = &owed{given.Secret, *out.next}\n\tif err := keep(); err != nil && false {", "credentials/oauth2", "TestRefreshTokens"},
 	{[]int{442}, "credentials/oauth2/keep.go", "if err == nil {\n\t\t\treturn func()", "if err == nil || true {\n\t\t\treturn func()", "credentials/oauth2", "TestRefreshTokens"},
+
+	{[]int{132}, "credentials/command/here.go", "_ = kill() // what it left behind", "// what it left behind", "credentials/command", "TestHostilePrograms"},
+	{[]int{132}, "credentials/command/here.go", "if l.n += len(p); l.n > l.most {", "if l.n += len(p); l.n < 0 {", "credentials/command", "TestHostilePrograms"},
+	{[]int{132}, "credentials/command/command.go", "!filepath.IsAbs(s.Args[0])", "s.Args[0] == \"\"", "credentials/command", "TestHostilePrograms"},
+	{[]int{132}, "credentials/command/command.go", "case st.Mode().Perm()&0o002 != 0 && !sticky:", "case st.Mode().Perm()&0o002 != 0 && !sticky && p == \"\":", "credentials/command", "TestHostilePrograms"},
+	{[]int{132}, "credentials/command/here.go", "cmd.Env, cmd.Dir = s.environ(), \"/\"", "cmd.Env, cmd.Dir = append(os.Environ(), s.environ()...), \"/\"", "credentials/command", "TestProtocols"},
+	{[]int{443}, "credentials/command/broker.go", "|| a.Program < 0 || a.Program >= len(table) ||", "||", "credentials/command", "TestBrokerIsToldNonsense"},
+	{[]int{443}, "cmd/sidecar/broker.go", "case limits != nil: // and", "case limits != nil && false: // and", e2e, "TestPrograms"},
+	{[]int{443}, "cmd/sidecar/broker.go", "[]string{\"GOTRACEBACK=none\"}", "os.Environ()", e2e, "TestPrograms"},
 }

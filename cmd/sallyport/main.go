@@ -102,7 +102,7 @@ the code never sees, and recorded before it has an effect.`,
 		joinCommand(), attachCommand(), relayCommand(), gatewayCommand(),
 		sandboxCommand(), statusCommand(), decisionsCommand(), credentialCommand(),
 		caCommand(), configCommand(), policyCommand(), auditCommand(),
-		demoClientCommand(), demoOriginCommand())
+		demoClientCommand(), demoOriginCommand(), brokerCommand())
 	helpful(root)
 	return root
 }

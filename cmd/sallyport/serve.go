@@ -43,6 +43,11 @@ configuration. 'sallyport status' shows what it may, by the kernel's word.`,
 	return cmd
 }
 
+// brokerCommand is what serve starts beside itself where a configuration has programs run.
+func brokerCommand() *cobra.Command {
+	return &cobra.Command{Use: "broker", Hidden: true, Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return sidecar.Broker() }}
+}
+
 func configCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "Check a configuration, or print its schema", Example: "  sallyport config check /etc/sallyport/sallyport.yaml\n  sallyport config schema > sallyport.schema.json"}
 	cmd.AddCommand(configCheckCommand(), &cobra.Command{

@@ -26,6 +26,9 @@ func Confine(file string) error {
 		if limits, err = confine.Settle(); err != nil {
 			return err
 		}
+		if err := findBroker(); err != nil {
+			return err
+		}
 		unix.Umask(0) // every file is made with the mode that it is to have
 		log := words.NewLogger()
 		if limits.NoLandlock != "" {
@@ -59,6 +62,9 @@ func Confine(file string) error {
 		*l = slices.Compact(*l)
 	}
 	if err := readable(file, spec.As); err != nil {
+		return err
+	}
+	if err := startBroker(f, spec.As); err != nil {
 		return err
 	}
 	return fmt.Errorf("serve cannot give up its privileges: %w", confine.Enter(*spec))

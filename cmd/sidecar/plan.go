@@ -169,7 +169,10 @@ func (p *plan) named(bad *config.Problems, key string, names []config.Text) (out
 
 func (p *plan) credentials(ctx context.Context, bad *config.Problems, rel func(string) string) {
 	var bindings []credentials.Binding
-	sources := &terms.Sources{Bad: bad, Rel: rel, Held: p.sources, State: p.file.State.S}
+	sources := &terms.Sources{Bad: bad, Rel: rel, Held: p.sources, State: p.file.State.S, Runner: runner(), UID: os.Geteuid()}
+	if a := account(&config.Problems{}, p.file); a != nil {
+		sources.UID = a.UID // of whom serve becomes
+	}
 	for i, c := range p.file.Credentials {
 		key := fmt.Sprintf("credentials[%d]", i)
 		b, ok := sources.Credential(key, c)

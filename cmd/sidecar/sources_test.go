@@ -49,7 +49,7 @@ func TestWrongSources(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		err := Check(t.Context(), file)
+		_, err := Check(t.Context(), file, true)
 		switch {
 		case want == "" && err != nil:
 			t.Errorf("%s: %v", source, err)

@@ -57,7 +57,7 @@ func (s *Sources) Credential(key string, c config.Credential) (out credentials.B
 		}
 		out.Labels[l.Key.S] = l.Value.S
 	}
-	src, opened := s.open(key+".source", c.Source)
+	src, opened := s.open(key+".source", c.Source, c.Bind.To)
 	out.Source = src
 	return out, ok && opened
 }

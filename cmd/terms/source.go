@@ -5,6 +5,7 @@ import (
 
 	"sallyport/config"
 	"sallyport/credentials"
+	"sallyport/credentials/command"
 	"sallyport/credentials/endpoint"
 	"sallyport/credentials/env"
 	"sallyport/credentials/file"
@@ -17,16 +18,21 @@ type Sources struct {
 	Rel   func(string) string // makes paths absolute
 	Held  *credentials.Lease  // of those that are kept
 	State string              // directory of what outlives a restart
+	// Runner runs programs; nil runs them here. They are of the user UID.
+	Runner command.Runner
+	UID    int
 }
 
 // open opens one, and reports false when something is wrong with it.
-func (s *Sources) open(key string, c config.Source) (credentials.Source, bool) {
+func (s *Sources) open(key string, c config.Source, to config.Text) (credentials.Source, bool) {
 	kinds := []struct {
 		name string
 		at   config.Pos
 		open func(o *opening) (credentials.Source, credentials.Terms)
+		also string // that tells one from another
 	}{
-		{"oauth2", c.OAuth2.At, func(o *opening) (credentials.Source, credentials.Terms) { return o.oauth2(c.OAuth2) }},
+		{"oauth2", c.OAuth2.At, func(o *opening) (credentials.Source, credentials.Terms) { return o.oauth2(c.OAuth2) }, ""},
+		{"exec", c.Exec.At, func(o *opening) (credentials.Source, credentials.Terms) { return o.exec(c.Exec, to) }, to.S},
 	}
 	var names, found []string
 	at := c.From.Pos
@@ -44,7 +50,7 @@ func (s *Sources) open(key string, c config.Source) (credentials.Source, bool) {
 				return nil, false
 			}
 			// What was said before is held already, and this one is not used.
-			held, err := s.Held.Take(said(c), func() (credentials.Source, credentials.Terms, error) { return src, terms, nil })
+			held, err := s.Held.Take(said(c)+k.also, func() (credentials.Source, credentials.Terms, error) { return src, terms, nil })
 			if err != nil {
 				o.wrong(config.Text{Pos: k.at}, "", "%v", err)
 				return nil, false
