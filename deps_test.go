@@ -76,7 +76,7 @@ func TestImports(t *testing.T) {
 		"policy":           {"dest", "sandbox"},
 		"policy/replay":    {"audit", "dest", "policy", "policy/rego", "proxy/canon"},
 		"policy/rego":      {"dest", "policy", "policies"},
-		"proxy":            {"audit", "credentials", "dest", "policy", "proxy/canon", "proxy/frames", "proxy/h1", "proxy/h2", "proxy/leaf", "proxy/parent", "proxy/sniff", "proxy/socks", "proxy/ws", "sandbox"},
+		"proxy":            {"audit", "credentials", "dest", "policy", "proxy/canon", "proxy/frames", "proxy/h1", "proxy/h2", "proxy/leaf", "proxy/parent", "proxy/sniff", "proxy/socks", "proxy/views", "proxy/ws", "sandbox"},
 		"proxy/canon":      {},
 		"proxy/frames":     {},
 		"proxy/h1":         {"dest"},
@@ -87,6 +87,7 @@ func TestImports(t *testing.T) {
 		"proxy/dns":        {"dest"},
 		"proxy/parent":     {"dest"},
 		"proxy/resolve":    {}, // asks name servers, and knows nothing of who wants to know
+		"proxy/views":      {"policy", "proxy/canon"},
 		"proxy/ws":         {},
 
 		"origin/tokens": {}, // a token server for tests

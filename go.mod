@@ -17,6 +17,7 @@ require (
 	github.com/rs/zerolog v1.35.1 // encodes records, and logs of the proxy itself
 	github.com/spf13/cobra v1.10.2 // the command line
 	github.com/spf13/pflag v1.0.10 // the errors of the flags, to say them in plain words
+	github.com/vektah/gqlparser/v2 v2.5.58 // reads documents of GraphQL, to tell what they execute
 	github.com/vishvananda/netlink v1.3.1 // the loopback of a sealed namespace and its routes
 	golang.org/x/net v0.62.0 // public suffixes, IDNA, checks of header fields, BPF assembler
 	golang.org/x/sync v0.25.0 // one certificate for many that ask at once
@@ -66,7 +67,6 @@ require (
 	github.com/segmentio/asm v1.2.1 // indirect
 	github.com/sirupsen/logrus v1.10.2 // indirect
 	github.com/valyala/fastjson v1.6.10 // indirect
-	github.com/vektah/gqlparser/v2 v2.5.58 // indirect
 	github.com/vishvananda/netns v0.0.5 // indirect
 	github.com/xeipuuv/gojsonpointer v0.0.0-20190905194746-02993c407bfb // indirect
 	github.com/xeipuuv/gojsonreference v0.0.0-20180127040603-bd5ef7bd5415 // indirect

@@ -70,6 +70,7 @@ type RequestFacts struct {
 	Body        any // a JSON value when BodyState is BodyParsed
 	BodyState   BodyState
 	GRPC        *GRPC // nil when the request is none of gRPC or gRPC-web
+	Views
 }
 
 // A GRPC is the method that a gRPC request calls, as the server reads it.

@@ -2,20 +2,18 @@ package proxy
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
-	"mime"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"sallyport/policy"
+	"sallyport/proxy/views"
 )
 
 // inspectLimit is how much of a body policy can see.
-const inspectLimit = 64 << 10
+const inspectLimit = views.Limit
 
 // A requestBody counts what the sandbox sends and ends at the limit.
 type requestBody struct {
@@ -59,10 +57,12 @@ func (b *requestBody) failure() error {
 // takeBody makes a body countable, and parses it if the policy can read it.
 func (x *exchange) takeBody() error {
 	r := x.r
+	wants := x.ward.wants
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		if r.ContentLength == 0 {
 			r.Body = http.NoBody
 		}
+		views.Query(x.facts, wants)
 		return nil
 	}
 	x.arrives = &arriving{ReadCloser: r.Body}
@@ -72,10 +72,11 @@ func (x *exchange) takeBody() error {
 		x.body.Closer = io.NopCloser(r.Body)
 	}
 	x.facts.Size, x.facts.BodyState = r.ContentLength, policy.BodyUnparsed
-	if !x.ward.policy.Reads(policy.Request, "request", "body") {
+	if !wants.OfBody() {
 		return nil
 	}
-	if ref := x.inspects(r.ContentLength); ref != nil {
+	codings := r.Header.Values("Content-Encoding")
+	if ref := x.inspects(r.ContentLength, len(codings) > 0); ref != nil {
 		return ref
 	}
 	_ = x.rc.SetReadDeadline(time.Now().Add(x.srv.cfg.Patience.Inspect))
@@ -88,17 +89,10 @@ func (x *exchange) takeBody() error {
 		return refuse(http.StatusBadRequest, "body_unreadable", "the body could not be read").because(err).closing()
 	}
 	x.body.Reader = io.MultiReader(bytes.NewReader(head), r.Body)
-	if len(head) > inspectLimit {
-		x.facts.BodyState = policy.BodyTruncated
-		return nil
+	if len(head) <= inspectLimit {
+		x.facts.Size, x.whole = int64(len(head)), head
 	}
-	x.facts.Size, x.whole = int64(len(head)), head
-	if r.Header.Get("Content-Encoding") != "" {
-		return nil
-	}
-	if v, ok := parseBody(r.Header.Get("Content-Type"), head); ok {
-		x.facts.Body, x.facts.BodyState = v, policy.BodyParsed
-	}
+	views.Read(x.facts, codings, head, wants)
 	return nil
 }
 
@@ -122,73 +116,4 @@ func (x *exchange) await() {
 func (x *exchange) awaits() bool {
 	r := x.r
 	return r.ProtoMajor == 2 && r.ContentLength > 0 && r.ContentLength <= awaitedBody && r.Header.Get("Expect") == ""
-}
-
-// parseBody reads a JSON body whole, or reports that there is no one way to read it.
-func parseBody(contentType string, b []byte) (any, bool) {
-	t, params, err := mime.ParseMediaType(contentType)
-	if err != nil || t != "application/json" && !strings.HasSuffix(t, "+json") {
-		return nil, false
-	}
-	if cs := params["charset"]; cs != "" && !strings.EqualFold(cs, "utf-8") {
-		return nil, false
-	}
-	return strictJSON(b)
-}
-
-// strictJSON reads one value without a name that occurs twice in one object, since
-// parsers differ in which of the two they take (hostile 83), without values in more
-// than maxDepth others, and with numbers that are bounded (hostile 141).
-func strictJSON(b []byte) (any, bool) {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
-	v, ok := jsonValue(d, 0)
-	if !ok {
-		return nil, false
-	}
-	_, err := d.Token()
-	return v, errors.Is(err, io.EOF)
-}
-
-const maxDepth = 64
-
-func jsonValue(d *json.Decoder, depth int) (any, bool) {
-	t, err := d.Token()
-	if err != nil || depth > maxDepth {
-		return nil, false
-	}
-	switch t {
-	case json.Delim('['):
-		out := []any{}
-		for d.More() {
-			v, ok := jsonValue(d, depth+1)
-			if !ok {
-				return nil, false
-			}
-			out = append(out, v)
-		}
-		_, err := d.Token()
-		return out, err == nil
-	case json.Delim('{'):
-		out := map[string]any{}
-		for d.More() {
-			k, err := d.Token()
-			name, isName := k.(string)
-			if err != nil || !isName {
-				return nil, false
-			}
-			if _, twice := out[name]; twice {
-				return nil, false
-			}
-			v, ok := jsonValue(d, depth+1)
-			if !ok {
-				return nil, false
-			}
-			out[name] = v
-		}
-		_, err := d.Token()
-		return out, err == nil
-	}
-	n, isNumber := t.(json.Number)
-	return t, !isNumber || policy.Bounded(n.String())
 }

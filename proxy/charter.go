@@ -18,7 +18,7 @@ type Charter interface {
 // not used again: it may have asked about their addresses. Nor are those of bindings
 // that lead elsewhere now.
 func (g *Gate) newWard(sb *sandbox.Sandbox, pol Decider, was *ward) *ward {
-	w := &ward{sb: sb, policy: pol, keys: g.srv.cfg.Credentials, reach: g.srv.reachOf(pol)}
+	w := &ward{sb: sb, policy: pol, keys: g.srv.cfg.Credentials, reach: g.srv.reachOf(pol), wants: wants(pol)}
 	if c, ok := pol.(Charter); ok {
 		w.keys = c.Keys()
 	}

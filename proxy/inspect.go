@@ -10,8 +10,8 @@ const (
 
 // inspects charges the body of an exchange to what may be inspected at once, until
 // the exchange ends (hostile 148).
-func (x *exchange) inspects(size int64) *Refusal {
-	if size < 0 || size > inspectLimit {
+func (x *exchange) inspects(size int64, coded bool) *Refusal {
+	if size < 0 || size > inspectLimit || coded {
 		size = inspectLimit
 	}
 	if ref := x.gate.hold(size * inspectCost); ref != nil {

@@ -5,6 +5,7 @@ import (
 
 	"sallyport/audit"
 	"sallyport/policy"
+	"sallyport/proxy/views"
 	"sallyport/proxy/ws"
 )
 
@@ -121,7 +122,7 @@ func (j *judge) ask(p ws.Piece) error {
 	case j.whole && len(p.Payload) > inspectLimit:
 		m.BodyState = policy.BodyTruncated
 	case j.whole && j.op == ws.Text:
-		if v, ok := strictJSON(p.Payload); ok {
+		if v, ok := views.JSON(p.Payload); ok {
 			m.Body, m.BodyState = v, policy.BodyParsed
 		}
 	}

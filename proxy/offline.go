@@ -47,7 +47,7 @@ func QuestionOf(ctx context.Context, sb *sandbox.Sandbox, d Decider, r *http.Req
 	}
 	r.URL.Scheme, r.URL.Host = "", ""
 	srv := &Server{marks: m, cfg: Config{MaxInspected: 1 << 30}}
-	x := &exchange{srv: srv, gate: &Gate{srv: srv}, flow: f, ward: &ward{sb: sb, policy: d}, r: r, rc: http.NewResponseController(nil)}
+	x := &exchange{srv: srv, gate: &Gate{srv: srv}, flow: f, ward: &ward{sb: sb, policy: d, wants: wants(d)}, r: r, rc: http.NewResponseController(nil)}
 	if err := x.front(); err != nil {
 		return nil, nil, refusalOf(err)
 	}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"sync"
 
 	"sallyport/policy"
+	"sallyport/proxy/views"
 	"sallyport/sandbox"
 )
 
@@ -19,6 +21,23 @@ type ward struct {
 	keys   Keeper
 	reach  *Reach
 	pools  *pools
+	wants  views.Wants // what of bodies the policy can read
+}
+
+// wants is what a policy can read of a body, in whichever phase.
+func wants(d Decider) (w views.Wants) {
+	reads := func(field string) bool {
+		return slices.ContainsFunc([]policy.Phase{policy.Request, policy.Dial, policy.Response, policy.Message}, func(ph policy.Phase) bool {
+			return d.Reads(ph, "request", field)
+		})
+	}
+	w.Body = reads("body")
+	for field, v := range map[string]policy.View{"form": policy.ViewForm, "multipart": policy.ViewMultipart, "graphql": policy.ViewGraphQL, "rpc": policy.ViewRPC} {
+		if reads(field) {
+			w.View |= v
+		}
+	}
+	return w
 }
 
 // stopped is why nothing passes whatever policy says, or nil.

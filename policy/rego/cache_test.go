@@ -1,6 +1,7 @@
 package rego
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -20,7 +21,7 @@ var paths = []string{
 	"input", "input.sandbox", "input.sandbox.labels.team", "input.sandbox.props", "input.sandbox.name", "input.destination", "input.destination.host", "input.destination.host_suffixes",
 	"input.destination.registered_domain", "input.destination.port", "input.destination.scheme", "input.destination.protocol", "input.destination.authority", "input.destination.authority.sni",
 	"input.request", "input.request.method", "input.request.path", "input.request.path_raw", "input.request.segments", "input.request.segments[0]", "input.request.query", "input.request.query.q",
-	"input.request.headers", "input.request.headers.accept", "input.request.size", "input.request.content_type", "input.request.body", "input.request.body.a", "input.request.body_state", "input.request.grpc", "input.request.grpc.service",
+	"input.request.headers", "input.request.headers.accept", "input.request.size", "input.request.content_type", "input.request.body", "input.request.body.a", "input.request.body_state", "input.request.form", "input.request.form.a", "input.request.multipart", "input.request.graphql", "input.request.graphql[0].type", "input.request.rpc", "input.request.rpc[0].method", "input.request.grpc", "input.request.grpc.service",
 }
 
 // any question out of few values, so that many differ in one part only.
@@ -48,15 +49,42 @@ func randomQuestion(r *rand.Rand, boxes []*sandbox.Sandbox) *policy.Question {
 			q.Request.Header.Add(k, pick("a", "b", "", "a, b"))
 		}
 	}
-	switch r.IntN(5) {
+	switch r.IntN(6) {
 	case 0:
-		q.Request.BodyState, q.Request.Body, q.Request.Size = policy.BodyParsed, map[string]any{"a": pick("1", "2")}, int64(7+r.IntN(2))
+		q.Request.BodyState, q.Request.Size = policy.BodyParsed, int64(7+r.IntN(2))
+		randomBody(r, q.Request)
 	case 1:
 		q.Request.BodyState, q.Request.Size = policy.BodyTruncated, -1
 	case 2:
 		q.Request.BodyState, q.Request.Size = policy.BodyUnparsed, 9
+		if r.IntN(2) == 0 {
+			q.Request.Form = map[string][]string{"a": {pick("1", "2")}}
+		}
+	case 3: // GraphQL in the query
+		if q.Request.GraphQL = []policy.Operation{{Type: pick("query", "mutation"), Fields: []string{"a"}}}; r.IntN(3) == 0 {
+			q.Request.GraphQL, q.Request.Hidden = nil, policy.ViewGraphQL
+		}
 	}
 	return q
+}
+
+// randomBody is a body of which something is known.
+func randomBody(r *rand.Rand, f *policy.RequestFacts) {
+	pick := func(vs ...string) string { return vs[r.IntN(len(vs))] }
+	f.Body, f.Views = map[string]any{"a": pick("1", "2")}, policy.Views{}
+	if r.IntN(2) == 0 {
+		f.Form = map[string][]string{"a": {pick("1", "2")}, pick("b", "c"): {"x"}}
+	}
+	if r.IntN(2) == 0 {
+		text := pick("1", "2")
+		f.Multipart = []policy.Part{{Name: pick("a", "b"), Size: 1, Value: &text}, {Name: "f", Filename: pick("x", "y"), IsFile: true, ContentType: "text/plain"}}
+	}
+	if r.IntN(2) == 0 {
+		f.GraphQL = []policy.Operation{{Type: pick("query", "mutation"), Name: pick("", "A"), Fields: []string{pick("a", "b")}}}
+	}
+	if r.IntN(2) == 0 {
+		f.RPC = []policy.Call{{Kind: "request", Method: pick("ping", "tools/call"), Tool: pick("", "rm"), ID: json.Number("1"), Params: map[string]any{"name": pick("rm", "ls")}}}
+	}
 }
 
 // What is kept is what evaluation would say again: for each part that a policy

@@ -38,13 +38,13 @@ func keyParts(ph policy.Phase, x *phase, clock bool) []keyPart {
 
 // certain keeps questions out whose answer can depend on what is not known.
 func certain(x *phase) keyPart {
-	body, size := overlaps(x.reads, bodyRef), overlaps(x.reads, sizeRef)
+	body, size := overlaps(x.reads, bodyRef) || readsViews(x), overlaps(x.reads, sizeRef)
 	return func(dst []byte, q *policy.Question) ([]byte, bool) {
 		r := q.Request
 		if r == nil || q.Phase == policy.Connect {
 			return append(dst, 0), true
 		}
-		return append(dst, 1), (!body || r.BodyState == policy.BodyNone || r.BodyState == "") && (!size || r.Size >= 0)
+		return append(dst, 1), (!body || (r.BodyState == policy.BodyNone || r.BodyState == "") && r.GraphQL == nil && r.Hidden == 0) && (!size || r.Size >= 0)
 	}
 }
 
@@ -125,7 +125,7 @@ func partsOf(path ast.Ref) []keyPart {
 // wholes are the parts of what can be read as a whole.
 var wholes = map[string][]string{
 	"destination": {"host", "port", "scheme", "protocol", "authority"},
-	"request":     {"method", "path", "path_raw", "segments", "query", "headers", "size", "content_type", "body_state", "body", "grpc"},
+	"request":     {"method", "path", "path_raw", "segments", "query", "headers", "size", "content_type", "body_state", "body", "form", "multipart", "graphql", "rpc", "grpc"},
 }
 
 func refOf(names ...string) (out ast.Ref) {
@@ -176,7 +176,7 @@ func requestParts(name string, below []string) []keyPart {
 		return requestText(func(r *policy.RequestFacts) string { return r.ContentType })
 	case "body_state":
 		return requestText(func(r *policy.RequestFacts) string { return string(r.BodyState) })
-	case "body": // certain says that there is none
+	case "body", "form", "multipart", "graphql", "rpc": // certain says that there is none
 		return []keyPart{}
 	case "size":
 		return request(func(dst []byte, r *policy.RequestFacts) []byte { return binary.AppendVarint(dst, r.Size) })

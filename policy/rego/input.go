@@ -203,6 +203,7 @@ func (p part) request(r *policy.RequestFacts) {
 		})
 	}
 	p.body(r.Size, r.ContentType, r.Body, r.BodyState)
+	p.views(&r.Views)
 }
 
 func (p part) body(size int64, contentType string, body any, state policy.BodyState) {
@@ -266,6 +267,7 @@ func uncertain(q *policy.Question) (out []ast.Ref) {
 	}
 	if r := q.Request; r != nil && q.Phase != policy.Connect {
 		add(bodyRef, sizeRef, r.Size, r.BodyState)
+		out = append(out, unknownViews(r)...)
 	}
 	if r := q.Response; r != nil && q.Phase == policy.Response {
 		add(responseBodyRef, responseSizeRef, r.Size, r.BodyState)

@@ -22,8 +22,10 @@ func project(in ast.Value) []byte {
 		return appendObject(dst, of, func(dst []byte, k string, v ast.Value) []byte {
 			fields, ok := v.(ast.Object)
 			switch {
-			case k == "body":
+			case k == "body" || k == "form" || k == "multipart":
 				return append(dst, redacted...)
+			case k == "rpc":
+				return appendCalls(dst, v)
 			case ok && (k == "headers" || k == "query"):
 				return appendObject(dst, fields, func(dst []byte, k string, v ast.Value) []byte {
 					if secretive(k) {

@@ -13,7 +13,7 @@ import (
 var (
 	text    = map[string]any{"type": "string"}
 	integer = map[string]any{"type": "integer"}
-	texts   = map[string]any{"type": "array", "items": text}
+	texts   = array(text)
 	fields  = map[string]any{"type": "object", "additionalProperties": texts}
 
 	sandboxSchema = object(map[string]any{
@@ -24,10 +24,15 @@ var (
 		"host": text, "host_suffixes": texts, "port": integer, "scheme": text, "protocol": text, "registered_domain": text,
 		"authority": object(map[string]any{"connect": text, "sni": text, "host": text}),
 	})
+	partSchema      = object(map[string]any{"name": text, "filename": text, "content_type": text, "size": integer, "value": text})
+	operationSchema = object(map[string]any{"type": text, "name": text, "fields": texts})
+	callSchema      = object(map[string]any{"kind": text, "method": text, "tool": text, "id": map[string]any{}, "params": map[string]any{}})
+
 	bodySchema    = map[string]any{"content_type": text, "size": integer, "body": map[string]any{}, "body_state": text}
 	requestSchema = object(with(bodySchema, map[string]any{
 		"method": text, "path": text, "path_raw": text, "segments": texts, "query": fields, "headers": fields,
 		"grpc": object(map[string]any{"service": text, "method": text}),
+		"form": fields, "multipart": array(partSchema), "graphql": array(operationSchema), "rpc": array(callSchema),
 	}))
 	responseSchema = object(with(bodySchema, map[string]any{"status": integer, "headers": fields}))
 	messageSchema  = object(map[string]any{"direction": text, "kind": text, "size": integer, "body": map[string]any{}, "body_state": text})
@@ -43,6 +48,8 @@ var (
 	}
 	anySchema = input("request", requestSchema, "response", responseSchema, "message", messageSchema, "question", questionSchema, "addresses", texts)
 )
+
+func array(of map[string]any) map[string]any { return map[string]any{"type": "array", "items": of} }
 
 func object(props map[string]any) map[string]any {
 	return map[string]any{"type": "object", "additionalProperties": false, "properties": props}
