@@ -70,8 +70,12 @@ func (p *Policy) Again(ctx context.Context, ph policy.Phase, k *Kept, at time.Ti
 // kept is an input of what is known of it.
 func (p *Policy) kept(ph policy.Phase, k *Kept) (ast.Value, error) {
 	k.settle(ph, func(part string) bool {
-		of := map[string]policy.Phase{"request": policy.Request, "response": policy.Response, "message": policy.Message}[part]
-		return p.Reads(of, part, "body")
+		for ph, parts := range bodied {
+			if slices.Contains(parts, part) && slices.ContainsFunc(bodies[part], func(view string) bool { return p.Reads(ph, part, view) }) {
+				return true
+			}
+		}
+		return false
 	})
 	return k.value()
 }

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,7 +90,7 @@ func TestAgainIsSound(t *testing.T) {
 				if !reflect.DeepEqual(said(got), said(d)) {
 					t.Fatalf("%s with %s\n got %+v\nwant %+v", d.Input, d.Reads, said(got), said(d))
 				}
-			} else if gap.Why != wasRedacted && gap.Path != "request.body" {
+			} else if gap.Why != wasRedacted && !slices.ContainsFunc(bodies["request"], func(v string) bool { return strings.HasPrefix(gap.Path+".", "request."+v+".") }) {
 				t.Fatalf("%s with %s: %+v", d.Input, d.Reads, gap)
 			}
 		}

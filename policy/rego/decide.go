@@ -96,7 +96,7 @@ func (p *Policy) evaluate(ctx context.Context, x *phase, q *policy.Question, d *
 	b := &budget{left: p.steps, end: start.Add(p.deadline), ctx: ctx}
 	term, err := p.eval(ctx, x, in, b, touching(x, uncertain(q), b))
 	d.Steps = p.steps - b.left
-	d.Input, d.Reads = project(in), x.told
+	d.Input, d.Reads = project(in, x.hides(q)), x.told
 	switch {
 	case errors.Is(err, errUncertain):
 		d.Deny = []policy.Denial{{Code: policy.CodeUncertain, Public: "the policy depends on a part of this message that is not known", Operator: err.Error()}}

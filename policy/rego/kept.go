@@ -20,6 +20,7 @@ type Kept struct {
 	gone   []lack // what of that is not known all the same
 	state  []lack // the same, for the policy that it was settled for last
 	unsure []lack // what was not known when it was asked
+	hidden bool   // so was GraphQL, without a body
 }
 
 // A lack is a part of the input, and why it is not there.
@@ -128,7 +129,10 @@ func (k *Kept) redactions(in map[string]any) {
 		for name, v := range o {
 			m, _ := v.(map[string]any)
 			switch {
-			case name == "body":
+			case name == "graphql" && v == unknownGraphQL:
+				k.hidden = true
+				delete(o, name)
+			case name == "body" || name == "form" || name == "multipart" || name == "rpc":
 				k.gone = append(k.gone, lack{[]string{part, name}, wasRedacted})
 			case m != nil && (name == "headers" || name == "query"):
 				for f, v := range m {
@@ -169,23 +173,32 @@ func (k *Kept) marked(at []string, v any) {
 // bodied are the parts of an input with a body, by phase.
 var bodied = map[policy.Phase][]string{policy.Request: {"request"}, policy.Dial: {"request"}, policy.Response: {"request", "response"}, policy.Message: {"request", "message"}}
 
+// bodies are what is read of a body, by part.
+var bodies = map[string][]string{"request": {"body", "form", "multipart", "graphql", "rpc"}, "response": {"body"}, "message": {"body"}}
+
 // settle notes which facts were uncertain when they were asked about, and which
 // depend on whether bodies are read, in a phase.
 func (k *Kept) settle(ph policy.Phase, reads func(part string) bool) {
 	k.unsure, k.state = nil, nil
 	for _, part := range bodied[ph] {
 		o, _ := k.facts[part].(map[string]any)
-		_, there := o["body"]
 		sized := o["size"] != nil
 		state, _ := o["body_state"].(string)
-		was := k.whole.covers([]string{part, "body"})
+		was := false
 		none := state == string(policy.BodyNone)
-		switch {
-		case none, there:
-		case was && state != "":
-			k.unsure = append(k.unsure, lack{path: []string{part, "body"}})
-		case was:
-			k.state = append(k.state, lack{[]string{part, "body"}, notRecorded})
+		for _, view := range bodies[part] {
+			_, there := o[view]
+			read := k.whole.at(part).at(view) != nil // some of it
+			was = was || read
+			switch {
+			case view == "graphql" && k.hidden && read: // it was in the query
+				k.unsure = append(k.unsure, lack{path: []string{part, view}})
+			case there, none:
+			case read && state != "":
+				k.unsure = append(k.unsure, lack{path: []string{part, view}})
+			case read:
+				k.state = append(k.state, lack{[]string{part, view}, notRecorded})
+			}
 		}
 		if k.whole.covers([]string{part, "size"}) && !sized {
 			k.unsure = append(k.unsure, lack{path: []string{part, "size"}})

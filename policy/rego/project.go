@@ -9,7 +9,7 @@ import (
 
 // project is an input as JSON, as a record keeps it. Values of header fields and
 // parameters that carry secrets are not in it, nor are bodies.
-func project(in ast.Value) []byte {
+func project(in ast.Value, hidden bool) []byte {
 	o, ok := in.(ast.Object)
 	if !ok {
 		return nil
@@ -19,7 +19,7 @@ func project(in ast.Value) []byte {
 		if !ok || k != "request" && k != "response" && k != "message" {
 			return appendValue(dst, v)
 		}
-		return appendObject(dst, of, func(dst []byte, k string, v ast.Value) []byte {
+		dst = appendObject(dst, of, func(dst []byte, k string, v ast.Value) []byte {
 			fields, ok := v.(ast.Object)
 			switch {
 			case k == "body" || k == "form" || k == "multipart":
@@ -36,10 +36,20 @@ func project(in ast.Value) []byte {
 			}
 			return appendValue(dst, v)
 		})
+		if hidden && k == "request" {
+			if dst = dst[:len(dst)-1]; dst[len(dst)-1] != '{' {
+				dst = append(dst, ',')
+			}
+			dst = append(dst, `"graphql":"`+unknownGraphQL+`"}`...)
+		}
+		return dst
 	})
 }
 
 const redacted = `"redacted"`
+
+// unknownGraphQL stands in a record for what is asked in a query and is not known.
+const unknownGraphQL = "unknown"
 
 // secretive reports whether a field of this name may carry a secret.
 func secretive(name string) bool {

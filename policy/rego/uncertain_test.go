@@ -36,7 +36,8 @@ func TestUncertainty(t *testing.T) {
 			q.Request.BodyState, q.Request.Size, q.Request.Views = policy.BodyTruncated, -1, policy.Views{}
 			budget := func() *budget { return &budget{left: 100_000, end: time.Now().Add(time.Minute), ctx: t.Context()} }
 			asked++
-			got, err := p.eval(t.Context(), x, build(x.wants, q), uncertain(q), budget())
+			b := budget()
+			got, err := p.eval(t.Context(), x, build(x.wants, q), b, touching(x, uncertain(q), b))
 			if err != nil {
 				if errors.Is(err, errUncertain) {
 					unsure++
@@ -52,7 +53,7 @@ func TestUncertainty(t *testing.T) {
 				full.Request = &known
 				in := build(x.wants, &full)
 				keepState(in, policy.BodyTruncated)
-				want, err := p.eval(t.Context(), x, in, nil, budget())
+				want, err := p.eval(t.Context(), x, in, budget(), nil)
 				if err != nil || got.Value.Compare(want.Value) != 0 {
 					t.Fatalf("%s\n%s\nwithout a body %v\nwith %+v %v %v", files["p.rego"], files["lib/l.rego"], got, known, want, err)
 				}

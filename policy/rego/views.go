@@ -27,6 +27,11 @@ func unknownViews(r *policy.RequestFacts) (out []ast.Ref) {
 	return out
 }
 
+// hides reports whether GraphQL is asked that is not known, of what has no body.
+func (x *phase) hides(q *policy.Question) bool {
+	return q.Request != nil && q.Request.Hidden&policy.ViewGraphQL != 0 && overlaps(x.reads, viewRefs[policy.ViewGraphQL])
+}
+
 // readsViews reports whether a phase can read any of them.
 func readsViews(x *phase) bool {
 	for _, ref := range viewRefs {
