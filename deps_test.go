@@ -51,7 +51,7 @@ func packages(t *testing.T) (out []pkg) {
 // binary knows everything.
 func TestImports(t *testing.T) {
 	may := map[string][]string{
-		"cmd/sidecar":      {"admin", "audit", "cmd/terms", "cmd/words", "config", "confine", "credentials", "credentials/command", "dest", "metrics", "policies", "policy", "policy/rego", "proxy", "proxy/dns", "proxy/leaf", "proxy/parent", "proxy/resolve", "sandbox", "sandbox/netns"},
+		"cmd/sidecar":      {"admin", "audit", "cmd/terms", "cmd/words", "config", "confine", "credentials", "credentials/command", "dest", "metrics", "policies", "policy", "policy/bundle", "policy/rego", "proxy", "proxy/dns", "proxy/leaf", "proxy/parent", "proxy/resolve", "sandbox", "sandbox/netns"},
 		"cmd/terms":        {"admin", "config", "credentials", "credentials/assertion", "credentials/command", "credentials/endpoint", "credentials/env", "credentials/file", "credentials/oauth2", "dest", "proxy", "proxy/parent", "proxy/resolve", "sandbox"},
 		"cmd/words":        {},
 		"dest":             {},
@@ -75,6 +75,7 @@ func TestImports(t *testing.T) {
 		"credentials/file": {"credentials"},
 		"policy":           {"dest", "sandbox"},
 		"policy/replay":    {"audit", "dest", "policy", "policy/rego", "proxy/canon"},
+		"policy/bundle":    {"dest"},
 		"policy/rego":      {"dest", "policy", "policies"},
 		"proxy":            {"audit", "credentials", "dest", "policy", "proxy/canon", "proxy/frames", "proxy/h1", "proxy/h2", "proxy/leaf", "proxy/parent", "proxy/sniff", "proxy/socks", "proxy/views", "proxy/ws", "sandbox"},
 		"proxy/canon":      {},

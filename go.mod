@@ -19,6 +19,7 @@ require (
 	github.com/spf13/pflag v1.0.10 // the errors of the flags, to say them in plain words
 	github.com/vektah/gqlparser/v2 v2.5.58 // reads documents of GraphQL, to tell what they execute
 	github.com/vishvananda/netlink v1.3.1 // the loopback of a sealed namespace and its routes
+	golang.org/x/mod v0.43.0 // the order of semantic versions
 	golang.org/x/net v0.62.0 // public suffixes, IDNA, checks of header fields, BPF assembler
 	golang.org/x/sync v0.25.0 // one certificate for many that ask at once
 	golang.org/x/sys v0.50.0 // namespaces, mounts, seccomp, capabilities
@@ -73,6 +74,5 @@ require (
 	github.com/yashtewari/glob-intersection v0.2.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.59.0 // indirect
-	golang.org/x/mod v0.43.0 // indirect
 	golang.org/x/text v0.44.0 // indirect
 )

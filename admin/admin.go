@@ -127,10 +127,39 @@ type Policy struct {
 	Digest      string   `json:"digest"`
 	Revision    string   `json:"revision,omitempty"`    // as its manifest has it
 	Source      string   `json:"source,omitempty"`      // the directory or bundle that it is from
+	Bundle      *Bundle  `json:"bundle,omitempty"`      // of one that is fetched
 	Default     bool     `json:"default,omitempty"`     // decides for sandboxes that name none
 	Credentials []string `json:"credentials,omitempty"` // that it can ask for
 	Props       []string `json:"props,omitempty"`       // that a sandbox needs for it
 	Sandboxes   []string `json:"sandboxes,omitempty"`   // for which it decides, by name
+}
+
+// A Bundle is how a policy stands that is fetched, in the shape of OPA's status.
+type Bundle struct {
+	SHA256   string `json:"sha256,omitempty"`    // of the bundle in force, as it was published
+	Size     int    `json:"size,omitempty"`      // in bytes, packed
+	Restored bool   `json:"restored,omitempty"`  // it was kept over a restart, and its source has said nothing yet
+	Waits    bool   `json:"long_poll,omitempty"` // the source waits for what is new
+	Status   int    `json:"http_code,omitempty"` // the last
+
+	Activated  time.Time `json:"last_successful_activation,omitzero"`
+	Downloaded time.Time `json:"last_successful_download,omitzero"`
+	Answered   time.Time `json:"last_successful_request,omitzero"`
+	Asked      time.Time `json:"last_request,omitzero"`
+
+	// Code and Message are what is wrong since the last request; empty is nothing.
+	Code    string          `json:"code,omitempty"`
+	Message string          `json:"message,omitempty"`
+	Errors  []BundleProblem `json:"errors,omitempty"` // with places in its files
+}
+
+// A BundleProblem is what is wrong in a file of a bundle.
+type BundleProblem struct {
+	File    string `json:"file,omitempty"`
+	Row     int    `json:"row,omitempty"`
+	Col     int    `json:"col,omitempty"`
+	Code    string `json:"code,omitempty"`
+	Message string `json:"message"`
 }
 
 // An Actor is who asks: by the kernel's word, or over TCP by what they showed.

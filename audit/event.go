@@ -56,6 +56,8 @@ const (
 	ControlRefused  Name = "egress.control.refused"  // somebody may not
 	ConfigLoaded    Name = "egress.config.loaded"    // a new configuration is in force
 	ConfigRefused   Name = "egress.config.refused"   // a new configuration is not taken
+	PolicyLoaded    Name = "egress.policy.loaded"    // a policy is in force, or found to be what its source has
+	PolicyRefused   Name = "egress.policy.refused"   // a bundle is not taken, or cannot be had
 	SandboxEnrolled Name = "egress.sandbox.enrolled"
 	EnrolRefused    Name = "egress.sandbox.enrol_refused"
 	SandboxReleased Name = "egress.sandbox.released"

@@ -18,8 +18,8 @@ func detail(e Entry) string {
 	}
 	var parts []string
 	switch Name(e.Str("event.name")) {
-	case ControlChange, ControlRefused, ConfigRefused, SandboxReleased, EnrolRefused:
-		for _, k := range []string{"action", "reason", "error"} {
+	case ControlChange, ControlRefused, ConfigRefused, PolicyLoaded, PolicyRefused, SandboxReleased, EnrolRefused:
+		for _, k := range []string{"action", "policy", "code", "reason", "error"} {
 			if s := said[k]; s != "" {
 				parts = append(parts, strings.ReplaceAll(s, "\n", "; "))
 			}

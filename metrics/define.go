@@ -33,6 +33,7 @@ func (m *Meter) define() {
 	m.grants = counters("sallyport_credential_grants_total", "Requests that a credential was put on, or that were refused because one of theirs was not.", "credential", "outcome")
 	m.enrolments = counters("sallyport_enrolments_total", "Namespaces that were handed over.", "outcome")
 	m.reloads = counters("sallyport_reloads_total", "Configurations that were read again.", "outcome")
+	m.bundles = counters("sallyport_bundle_requests_total", "Requests for bundles of policies, by what came of them.", "policy", "event")
 	m.control = counters("sallyport_control_changes_total", "Changes that somebody, or the configuration, commanded.", "action")
 	m.refusals = counters("sallyport_control_refusals_total", "Commands of those who may not command.", "reason")
 	m.records = counters("sallyport_audit_events_total", "Events that were handed to the log.", "event")
@@ -80,7 +81,7 @@ type standing Meter
 
 // Describe names what Collect gives.
 func (s *standing) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{sandboxesDesc, connsDesc, requestsDesc, readyDesc, durableDesc, caEndDesc} {
+	for _, d := range []*prometheus.Desc{sandboxesDesc, connsDesc, requestsDesc, readyDesc, durableDesc, caEndDesc, policyDesc, activatedDesc} {
 		ch <- d
 	}
 }
@@ -100,6 +101,7 @@ func (s *standing) Collect(ch chan<- prometheus.Metric) {
 		gauge(connsDesc, float64(conns))
 		gauge(requestsDesc, float64(requests))
 	}
+	s.policies(gauge)
 	if s.o.CAEnd != nil {
 		gauge(caEndDesc, float64(s.o.CAEnd().Unix()))
 	}

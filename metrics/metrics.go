@@ -28,6 +28,8 @@ type Options struct {
 	Credentials func() []string
 	// Sandboxes counts them by state and way in.
 	Sandboxes func() map[Standing]int
+	// Policies are those that are in force, each name once.
+	Policies func() []Policy
 	// UnderWay counts connections and requests.
 	UnderWay func() (conns, requests int)
 	// Ready reports whether traffic is taken, Durable whether records can be kept.
@@ -48,7 +50,7 @@ type Meter struct {
 
 	decisions, outcomes, responses, bytes, dns, packets     *prometheus.CounterVec
 	grants, enrolments, reloads, control, refusals, records *prometheus.CounterVec
-	cached                                                  *prometheus.CounterVec
+	cached, bundles                                         *prometheus.CounterVec
 	reloaded                                                *prometheus.GaugeVec
 	requests, evaluations                                   *prometheus.HistogramVec
 	firstByte, tunnels, durable                             prometheus.Histogram

@@ -19,7 +19,7 @@ var reaching = []mutant{
 	{[]int{321}, "proxy/through.go", "if ref := s.homes.refuses(netip.AddrPortFrom(a, p.Addr.Port())); ref != nil {", "if ref := s.homes.refuses(netip.AddrPortFrom(a, p.Addr.Port())); ref != nil && false {", "proxy", "TestParentLoops"},
 	{[]int{321}, "proxy/through.go", "context.WithTimeout(ctx, d.limits(to).Parent)", "context.WithTimeout(ctx, 100*d.limits(to).Parent)", "proxy", "TestParentsThatFail"},
 	{[]int{322}, "proxy/connect.go", "next := time.NewTimer(stagger)", "next := time.NewTimer(100 * stagger)", "proxy", "TestHappyEyeballs"},
-	{[]int{323}, "cmd/sidecar/plan.go", "policy.NewLayers(engines...), p.store, p.reach}", "policy.NewLayers(engines...), p.store, nil}", e2e, "TestReachingUpstreams"},
+	{[]int{323}, "cmd/sidecar/decided.go", "policy.NewLayers(engines...), p.store, p.reach}", "policy.NewLayers(engines...), p.store, nil}", e2e, "TestReachingUpstreams"},
 	{[]int{324}, "cmd/sallyport/reaching.go", "o.secretVars = append(o.secretVars, variable)", "_ = variable", e2e, "TestReachingByFlags"},
 	{[]int{46}, "proxy/proof.go", "if b.left <= 0 {", "if false {", "proxy", "TestCertificateBombs"},
 	{[]int{137}, "proxy/stages.go", "c.timer.Reset(c.limits.Response)", "c.timer.Reset(100 * c.limits.Response)", "proxy", "TestStages"},

@@ -33,4 +33,5 @@ var mutants = slices.Concat(
 	shelves,
 	surface,
 	mixes,
+	bundled,
 )

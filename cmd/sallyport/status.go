@@ -79,6 +79,11 @@ func printStatus(w io.Writer, st admin.Status, all []admin.Sandbox, now time.Tim
 		names = append(names, p.Name)
 	}
 	row("policies", "%s", listed(names))
+	for _, p := range st.Policies {
+		if p.Bundle != nil {
+			row("bundle", "%s", bundleOf(p, now))
+		}
+	}
 	row("credentials", "%s", listed(st.Credentials))
 	for _, r := range st.Resolvers {
 		row("resolver", "%s, asked %d times, %d without an answer", r.Server, r.Asked, r.Failed)

@@ -28,7 +28,7 @@ func TestBundlesConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := newPlan(t.Context(), filepath.Join(dir, "sallyport.yaml"), f, nil)
+	p, err := newPlan(t.Context(), filepath.Join(dir, "sallyport.yaml"), f, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ type Checked struct {
 // directories and addresses of this machine. Nothing is made.
 func Check(ctx context.Context, file string, elsewhere bool) (out Checked, err error) {
 	advice := &config.Problems{File: file}
-	p, err := draftPlan(ctx, file, &credentials.Shared{}, func(bad *config.Problems, p *plan) {
+	p, err := draftPlan(ctx, file, &credentials.Shared{}, nil, func(bad *config.Problems, p *plan) {
 		p.advise(advice)
 		if elsewhere {
 			return

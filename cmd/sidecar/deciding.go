@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -84,11 +83,13 @@ func (s *sidecar) Policies() (out []admin.Policy, err error) {
 		}
 		return err
 	})
-	for _, n := range slices.Sorted(maps.Keys(p.policies)) {
-		pol := p.policies[n]
+	for _, n := range p.policyNames() {
 		slices.Sort(by[n])
-		x := p.tellPolicy(n)
-		x.Default, x.Credentials, x.Props, x.Sandboxes = slices.Contains(p.def, n), pol.Credentials(), pol.RequiresProps(), slices.Compact(by[n])
+		x := s.tellPolicy(p, n)
+		x.Default, x.Sandboxes = slices.Contains(p.def, n), slices.Compact(by[n])
+		if pol := p.policies[n]; pol != nil {
+			x.Credentials, x.Props = pol.Credentials(), pol.RequiresProps()
+		}
 		out = append(out, x)
 	}
 	return out, err

@@ -40,6 +40,10 @@ func footprintOf(file string, f *config.File) (out footprint) {
 			out.policies = append(out.policies, named{fmt.Sprintf("policies[%d].dir", i), rel(p.Dir.S), p.Dir})
 		}
 		source(p.Verify.Key, "policies[%d].verify.key", i)
+		source(p.Token, "policies[%d].token", i)
+		read(p.CA, "policies[%d].ca", i)
+		read(p.ClientCert, "policies[%d].client_cert", i)
+		read(p.ClientKey, "policies[%d].client_key", i)
 	}
 	for i, c := range f.Credentials {
 		source(c.Source.From, "credentials[%d].source", i)

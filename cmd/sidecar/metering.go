@@ -35,9 +35,12 @@ func newMeter(s func() *sidecar) *metrics.Meter {
 		Credentials: func() []string { return s().plan.Load().names },
 		Sandboxes:   func() map[metrics.Standing]int { return s().standing() },
 		UnderWay:    func() (int, int) { return s().srv.UnderWay() },
-		Ready:       func() bool { return s().ready.Load() && s().records.Ready() == nil && time.Now().Before(s().caEnd()) },
-		CAEnd:       func() time.Time { return s().caEnd() },
-		Durable:     func() bool { return s().records.Ready() == nil },
+		Policies:    func() []metrics.Policy { return s().metered() },
+		Ready: func() bool {
+			return s().ready.Load() && len(s().plan.Load().lacking()) == 0 && s().records.Ready() == nil && time.Now().Before(s().caEnd())
+		},
+		CAEnd:   func() time.Time { return s().caEnd() },
+		Durable: func() bool { return s().records.Ready() == nil },
 	})
 }
 
@@ -54,5 +57,18 @@ func (s *sidecar) standing() map[metrics.Standing]int {
 		}
 		return err
 	})
+	return out
+}
+
+// metered are the policies that are in force.
+func (s *sidecar) metered() (out []metrics.Policy) {
+	p := s.plan.Load()
+	for n, pol := range p.policies {
+		m := metrics.Policy{Name: n, Digest: pol.Digest(), Revision: pol.Revision()}
+		if b := s.feeds.tell(n); b != nil {
+			m.Activated = b.Activated
+		}
+		out = append(out, m)
+	}
 	return out
 }

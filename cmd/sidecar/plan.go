@@ -8,16 +8,12 @@ import (
 	"net/netip"
 	"os"
 	"reflect"
-	"slices"
-	"strings"
-	"sync"
 
 	"sallyport/cmd/terms"
 	"sallyport/config"
 	"sallyport/credentials"
 	"sallyport/dest"
 	"sallyport/policies"
-	"sallyport/policy"
 	"sallyport/policy/rego"
 	"sallyport/proxy"
 	"sallyport/proxy/resolve"
@@ -28,7 +24,8 @@ import (
 // not changed.
 type plan struct {
 	file         *config.File
-	policies     map[string]*rego.Policy
+	policies     map[string]*rego.Policy // those that are fetched only once there is a good one
+	feeds        map[string]*feed        // those that are fetched
 	def          []string
 	store        *credentials.Store
 	sources      *credentials.Lease // of those in store that are held
@@ -46,16 +43,14 @@ type plan struct {
 	caFiles      []string          // that get the CA
 	watched      []string          // files and directories that it was made of
 	seen         [sha256.Size]byte // of those, before they were read
-
-	mu      sync.Mutex
-	layered map[string]*charter // by the names of policies
+	decided      *decided
 }
 
 // loadPlan reads a configuration and makes a plan of it.
-func loadPlan(ctx context.Context, file string, held *credentials.Shared) (*plan, error) {
+func loadPlan(ctx context.Context, file string, held *credentials.Shared, fs *feeds) (*plan, error) {
 	for range 3 {
 		before := look([]string{file})
-		p, err := draftPlan(ctx, file, held, nil)
+		p, err := draftPlan(ctx, file, held, fs, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -72,13 +67,13 @@ func loadPlan(ctx context.Context, file string, held *credentials.Shared) (*plan
 func (p *plan) close() { _ = p.sources.Close() }
 
 // newPlan says everything that is wrong, at its place in the file.
-func newPlan(ctx context.Context, file string, f *config.File, held *credentials.Shared) (*plan, error) {
-	return planOf(ctx, file, f, &config.Problems{File: file}, held, nil)
+func newPlan(ctx context.Context, file string, f *config.File, held *credentials.Shared, fs *feeds) (*plan, error) {
+	return planOf(ctx, file, f, &config.Problems{File: file}, held, fs, nil)
 }
 
 // draftPlan makes a plan of a file, as far as that can be read, or says everything that
 // is wrong; more looks at what else may be.
-func draftPlan(ctx context.Context, file string, held *credentials.Shared, more func(*config.Problems, *plan)) (*plan, error) {
+func draftPlan(ctx context.Context, file string, held *credentials.Shared, fs *feeds, more func(*config.Problems, *plan)) (*plan, error) {
 	f, form, err := config.Draft(file)
 	if err != nil {
 		return nil, err
@@ -87,11 +82,11 @@ func draftPlan(ctx context.Context, file string, held *credentials.Shared, more 
 		return nil, form.Err()
 	}
 	form.Formed()
-	return planOf(ctx, file, f, form, held, more)
+	return planOf(ctx, file, f, form, held, fs, more)
 }
 
-func planOf(ctx context.Context, file string, f *config.File, bad *config.Problems, held *credentials.Shared, more func(*config.Problems, *plan)) (_ *plan, err error) {
-	p := &plan{file: f, policies: map[string]*rego.Policy{}, resolve: map[dest.Host]netip.Addr{}, watched: []string{file}, layered: map[string]*charter{}, sources: held.Lease()}
+func planOf(ctx context.Context, file string, f *config.File, bad *config.Problems, held *credentials.Shared, fs *feeds, more func(*config.Problems, *plan)) (_ *plan, err error) {
+	p := &plan{file: f, policies: map[string]*rego.Policy{}, feeds: map[string]*feed{}, resolve: map[dest.Host]netip.Addr{}, watched: []string{file}, decided: &decided{}, sources: held.Lease()}
 	defer func() {
 		if err != nil {
 			p.close()
@@ -103,13 +98,15 @@ func planOf(ctx context.Context, file string, f *config.File, bad *config.Proble
 		return nil, err
 	}
 	for _, c := range f.Policies {
-		p.watched = append(p.watched, rel(c.Dir.S))
+		if c.Dir.S != "" {
+			p.watched = append(p.watched, rel(c.Dir.S))
+		}
 	}
 	for _, t := range f.Network.UpstreamCA {
 		p.watched = append(p.watched, rel(t.S))
 	}
 	p.seen = look(p.watched)
-	p.load(ctx, bad, rel)
+	p.load(ctx, bad, rel, fs)
 	if len(f.Policies) == 0 { // nothing passes
 		pol, err := rego.Load(ctx, rego.Options{Name: "default", FS: policies.Default, Data: map[string]any{"run": (&terms.Grants{}).Data(nil, sandbox.Enforce)}})
 		if err != nil {
@@ -119,24 +116,14 @@ func planOf(ctx context.Context, file string, f *config.File, bad *config.Proble
 	}
 	p.def = p.named(bad, "default_policy", f.DefaultPolicy)
 	if len(f.DefaultPolicy) == 0 {
-		if p.policies["default"] != nil {
+		if p.has("default") {
 			p.def = []string{"default"}
 		} else {
 			bad.Add(config.Pos{}, "default_policy", "it is missing: name the policies of a sandbox that names none, or call one policy default")
 		}
 	}
 	p.credentials(ctx, bad, rel)
-	for i, c := range f.Policies {
-		pol := p.policies[c.Name.S]
-		if pol == nil {
-			continue
-		}
-		for _, n := range pol.Credentials() {
-			if !slices.Contains(p.names, n) && len(bad.List) == 0 {
-				bad.Add(c.Name.Pos, fmt.Sprintf("policies[%d]", i), "it asks for the credential %q, and there is none of this name in credentials", n)
-			}
-		}
-	}
+	p.afford(bad, fs)
 	p.network(bad, rel)
 	p.reaching(bad, rel)
 	p.limits = terms.LimitsIn(bad, "limits", f.Limits)
@@ -158,7 +145,7 @@ func planOf(ctx context.Context, file string, f *config.File, bad *config.Proble
 // named returns the names of policies, each of which there is.
 func (p *plan) named(bad *config.Problems, key string, names []config.Text) (out []string) {
 	for i, n := range names {
-		if p.policies[n.S] == nil {
+		if !p.has(n.S) {
 			bad.Add(n.Pos, fmt.Sprintf("%s[%d]", key, i), "there is no policy %q, or it is not taken", n.S)
 			continue
 		}
@@ -226,29 +213,6 @@ func (p *plan) network(bad *config.Problems, rel func(string) string) {
 		}
 		p.resolve[h] = a
 	}
-}
-
-// layers are the policies that decide for a sandbox, with the credentials of the
-// same plan.
-func (p *plan) layers(sb *sandbox.Sandbox) *charter {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	key := strings.Join(sb.Policy, " ")
-	if l := p.layered[key]; l != nil {
-		return l
-	}
-	var engines []policy.Engine
-	for _, n := range sb.Policy {
-		pol := p.policies[n]
-		if pol == nil { // no layers deny
-			engines = nil
-			break
-		}
-		engines = append(engines, pol)
-	}
-	l := &charter{policy.NewLayers(engines...), p.store, p.reach}
-	p.layered[key] = l
-	return l
 }
 
 // fixed reports what differs from another plan and cannot be changed while serve

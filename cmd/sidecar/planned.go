@@ -117,8 +117,10 @@ func (p *plan) describe(name string, labels map[string]string, props map[string]
 	sb.Bindings, errs = bound, append(errs, wrong...)
 	for _, n := range sb.Policy {
 		pol := p.policies[n]
-		if pol == nil {
+		if !p.has(n) {
 			errs = append(errs, fmt.Errorf("there is no policy %q", n))
+		}
+		if pol == nil {
 			continue
 		}
 		for _, k := range pol.RequiresProps() {

@@ -17,7 +17,7 @@ func TestReadmeConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := newPlan(t.Context(), "../../sallyport.yaml", f, &credentials.Shared{})
+	p, err := newPlan(t.Context(), "../../sallyport.yaml", f, &credentials.Shared{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestGuideConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := newPlan(t.Context(), file, f, &credentials.Shared{})
+	p, err := newPlan(t.Context(), file, f, &credentials.Shared{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,6 +29,7 @@ func (s *sidecar) reload(ctx context.Context, file string) ([]string, [sha256.Si
 	}
 	s.keys.use(p.store)
 	s.plan.Store(p)
+	s.feed(ctx, p)
 	gone, errs := s.follow(ctx, old, p)
 	if s.failed = errors.Join(errs...); s.failed != nil {
 		s.failed = fmt.Errorf("the configuration is in force, but not all of it: %w", s.failed)
@@ -96,7 +97,7 @@ func (s *sidecar) follow(ctx context.Context, old, p *plan) (gone []*tenant, err
 // replan makes a plan of the file as it is now, that can replace the old one, and
 // records it.
 func (s *sidecar) replan(ctx context.Context, file string, old *plan) (_ *plan, err error) {
-	p, err := loadPlan(ctx, file, s.held)
+	p, err := loadPlan(ctx, file, s.held, s.feeds)
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +140,10 @@ func (s *sidecar) replan(ctx context.Context, file string, old *plan) (_ *plan, 
 		d["policy."+n] = pol.Digest()
 	}
 	if _, err := s.records.Record(ctx, &audit.Event{Name: audit.ConfigLoaded, Lifecycle: &audit.Lifecycle{Detail: d}}); err != nil {
+		s.shutOpened()
+		return nil, err
+	}
+	if err := s.loaded(p, old); err != nil {
 		s.shutOpened()
 		return nil, err
 	}

@@ -28,6 +28,9 @@ func (s *sidecar) begin(ctx context.Context) error {
 	if _, err := s.records.Record(ctx, &audit.Event{Name: audit.LifecycleStart, Lifecycle: &audit.Lifecycle{Version: "sallyport", Detail: d}}); err != nil {
 		return err
 	}
+	if err := s.loaded(p, nil); err != nil {
+		return err
+	}
 	were, err := s.shelf.load()
 	if err != nil {
 		return err

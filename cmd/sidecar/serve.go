@@ -28,7 +28,8 @@ func Serve(ctx context.Context, file string) error {
 	log := words.NewLogger().Level(zerolog.InfoLevel)
 	memory := limitMemory()
 	var held credentials.Shared
-	p, err := loadPlan(ctx, file, &held)
+	fetched := &feeds{}
+	p, err := loadPlan(ctx, file, &held, fetched)
 	if err != nil {
 		return err
 	}
@@ -59,7 +60,8 @@ func Serve(ctx context.Context, file string) error {
 	}
 	defer shelf.lock.Close()
 	s = newSidecar(f, srv, records, issuer, keys, p, shelf)
-	s.recent, s.memory, s.held = recent, memory, &held
+	s.recent, s.memory, s.held, s.feeds, s.meter = recent, memory, &held, fetched, meter
+	defer s.starve()
 	defer func() { s.plan.Load().close() }()
 	if err := s.begin(ctx); err != nil {
 		return err
@@ -86,6 +88,9 @@ func Serve(ctx context.Context, file string) error {
 		return err
 	}
 	go func() { apiDone <- api.Serve(apiCtx, ctl) }()
+	s.mu.Lock()
+	s.feed(ctx, s.plan.Load())
+	s.mu.Unlock()
 	go paceGarbage(apiCtx, time.Second)
 	go watchClock(apiCtx, clockEvery, machineClocks(), s.clockJumped)
 	p.warn(log)

@@ -25,6 +25,7 @@ import (
 	"sallyport/cmd/words"
 	"sallyport/config"
 	"sallyport/credentials"
+	"sallyport/metrics"
 	"sallyport/proxy"
 	"sallyport/proxy/leaf"
 	"sallyport/sandbox"
@@ -35,6 +36,8 @@ type sidecar struct {
 	file    *config.File
 	srv     *proxy.Server
 	records *journal
+	meter   *metrics.Meter
+	feeds   *feeds
 	recent  *audit.Recent
 	remote  *admin.RemoteServer // nil when the API is not served over TCP
 	issuer  *leaf.Issuer

@@ -2,8 +2,6 @@ package sidecar
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"time"
 
 	"sallyport/admin"
@@ -93,8 +91,10 @@ func (s *sidecar) Status() admin.Status {
 		out.Ready, out.Reasons = false, append(out.Reasons, "what it may is not known: "+err.Error())
 	}
 	p.tellReach(&out)
-	for _, n := range slices.Sorted(maps.Keys(p.policies)) {
-		out.Policies = append(out.Policies, p.tellPolicy(n))
+	for _, n := range p.policyNames() {
+		out.Policies = append(out.Policies, s.tellPolicy(p, n))
 	}
+	reasons, whole := s.tellFed(p)
+	out.Ready, out.Reasons = out.Ready && whole, append(out.Reasons, reasons...)
 	return out
 }

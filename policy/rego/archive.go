@@ -53,8 +53,18 @@ func (a *archive) WithPathFormat(bundle.PathFormat) bundle.DirectoryLoader { ret
 func (a *archive) WithSizeLimitBytes(int64) bundle.DirectoryLoader         { return a }
 func (a *archive) WithFollowSymlinks(bool) bundle.DirectoryLoader          { return a }
 
-// errNoBundle says what it is not.
-var errNoBundle = errors.New("it is no bundle, which is a tar archive, packed by gzip")
+// ErrBundle is what the error is of an archive that is no bundle, or holds what is
+// not read of one.
+var ErrBundle = errors.New("it is no bundle, which is a tar archive, packed by gzip")
+
+// A badArchive says what about an archive makes it none.
+type badArchive struct{ error }
+
+// Is reports that it is an ErrBundle.
+func (badArchive) Is(target error) bool { return target == ErrBundle }
+
+// Unwrap returns what it says.
+func (b badArchive) Unwrap() error { return b.error }
 
 // unpack reads a bundle, up to a limit of bytes, packed and unpacked. What OPA would
 // pass over in silence is a problem.
@@ -65,7 +75,7 @@ func unpack(b []byte, limit int64) (*archive, error) {
 	in := bytes.NewReader(b)
 	z, err := gzip.NewReader(in)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errNoBundle, err)
+		return nil, fmt.Errorf("%w: %w", ErrBundle, err)
 	}
 	z.Multistream(false)
 	bounded := &io.LimitedReader{R: z, N: limit + 1}
@@ -76,7 +86,7 @@ func unpack(b []byte, limit int64) (*archive, error) {
 			break
 		}
 		if err != nil {
-			return nil, tooLarge(bounded, limit, fmt.Errorf("%w: %w", errNoBundle, err))
+			return nil, tooLarge(bounded, limit, fmt.Errorf("%w: %w", ErrBundle, err))
 		}
 		name, err := nameOf(h)
 		switch {
@@ -99,7 +109,7 @@ func unpack(b []byte, limit int64) (*archive, error) {
 	rest, err := io.ReadAll(bounded) // to the checksum
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", errNoBundle, err)
+		return nil, fmt.Errorf("%w: %w", ErrBundle, err)
 	case bounded.N == 0:
 		return nil, tooLarge(bounded, limit, nil)
 	case len(bytes.Trim(rest, "\x00")) > 0, in.Len() > 0:

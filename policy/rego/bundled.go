@@ -26,7 +26,7 @@ func ReadBundle(file string, limit int64) ([]byte, error) {
 	}
 	defer f.Close()
 	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is neither a directory nor a bundle (%v)", file, cmp.Or(err, errNoBundle))
+		return nil, fmt.Errorf("%s is neither a directory nor a bundle (%v)", file, cmp.Or(err, ErrBundle))
 	}
 	b, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(b)) > limit {
@@ -43,7 +43,7 @@ func readArchive(o Options, text map[string][]byte) (*bundle.Bundle, error) {
 	limit := cmp.Or(o.MaxBytes, MaxBundle)
 	a, err := unpack(o.Archive, limit)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", o.place(), err)
+		return nil, fmt.Errorf("%s: %w", o.place(), badArchive{err})
 	}
 	r := bundle.NewCustomReader(a).WithBaseDir(o.place()).WithSizeLimitBytes(limit).WithLazyLoadingMode(false).
 		WithRegoVersion(ast.RegoV1).WithProcessAnnotations(true).WithCapabilities(capabilities())
