@@ -21,6 +21,8 @@ type Sandbox struct {
 	Via      []Via              `json:"via,omitempty"`   // which only the configuration makes
 	Limits   Limits             `json:"limits,omitzero"` // of its own
 	Created  time.Time          `json:"created"`
+
+	Placeholders map[string]string `json:"placeholders,omitempty"` // of credentials, by the variable in which a command is given them
 }
 
 // States of a sandbox.

@@ -10,3 +10,10 @@ type As struct {
 	JSON   Text `yaml:"json" doc:"pointer to a member of a JSON body (RFC 6901), such as /api_key"`
 	Form   Text `yaml:"form" doc:"name of a field of a form"`
 }
+
+// A Placeholder is what a sandbox is given in the place of a secret; one that says no
+// more than env is written as that.
+type Placeholder struct {
+	Env   Text `yaml:"env" short:"yes" doc:"variable that it is given in"`
+	Shape Text `yaml:"shape" doc:"what it looks like: text with one {N} for N random letters and digits, such as sk-{48}; by default as known kinds of tokens"`
+}

@@ -6,6 +6,9 @@ type Credential struct {
 	Source Source `yaml:"source" doc:"where the secret is" need:"yes"`
 	Bind   Bind   `yaml:"bind" doc:"where it may be sent" need:"yes"`
 	As     As     `yaml:"as" doc:"how it is placed; by default bearer"`
+
+	ClientValue Text        `yaml:"client_value" doc:"what becomes of a value that the client has there: strip, which is the default, require_placeholder or reject"`
+	Placeholder Placeholder `yaml:"placeholder" doc:"what sandboxes are given in its place; by default nothing"`
 }
 
 // A Bind is where a secret may be sent: all that it says has to hold. One that says

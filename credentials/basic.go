@@ -26,6 +26,9 @@ func badUser(r rune) bool { return r < ' ' || r == ':' || r == 0x7f }
 func (basic) strip(r *Request) bool { return stripHeader(r.Header, "Authorization") }
 
 func (b basic) put(r *Request, v Value) error {
+	if b.user == "" && v.Public["user"] == "" {
+		b.user = r.user
+	}
 	pair := b.rendered(v)
 	if b.user == "" && strings.ContainsFunc(v.Public["user"], badUser) {
 		return unplaced("the user that the source gives has a colon or a control character")

@@ -28,6 +28,8 @@ type Target struct {
 	Method string
 	Path   string            // as it is sent, without the query
 	Labels map[string]string // of the sandbox; nobody changes them
+
+	Sandbox string // its id
 }
 
 // String is the origin.

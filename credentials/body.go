@@ -20,19 +20,39 @@ func (r *Request) whole() ([]byte, error) {
 	if r.Body == nil {
 		return nil, nil
 	}
-	b, err := io.ReadAll(io.LimitReader(r.Body, MaxBody+1))
+	if r.kept != nil {
+		return r.kept, nil
+	}
+	b, err := io.ReadAll(io.LimitReader(&charged{r.Body, r.Room}, MaxBody+1))
 	if err != nil {
 		return nil, err
 	}
 	if len(b) > MaxBody {
 		return nil, unplaced("its body is larger than %d bytes", MaxBody)
 	}
+	r.kept, r.Body = b, bytes.NewReader(b)
 	return b, nil
+}
+
+// charged is what is read into memory, of a room that is bounded.
+type charged struct {
+	io.Reader
+	room Room
+}
+
+func (c *charged) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	if c.room != nil && n > 0 {
+		if e := c.room.Hold(int64(n)); e != nil {
+			return 0, e
+		}
+	}
+	return n, err
 }
 
 // replace gives the request another body.
 func (r *Request) replace(b []byte) {
-	r.Body, r.Size = bytes.NewReader(b), int64(len(b))
+	r.kept, r.Body, r.Size = b, bytes.NewReader(b), int64(len(b))
 	for _, k := range digests {
 		r.Header.Del(k)
 	}

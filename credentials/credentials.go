@@ -13,12 +13,15 @@ type Binding struct {
 	Source Source
 	Bind
 	Place Place
+
+	ClientValue ClientValue
+	Placeholder *Placeholder // nil is none
 }
 
 // An Error is why a request cannot have a credential. Public may be shown to the
 // sandbox.
 type Error struct {
-	Code     string // credential_unavailable, credential_not_bound, credential_ambiguous, credential_unknown, credential_parameter, credential_unplaced
+	Code     string // credential_unavailable, credential_not_bound, credential_ambiguous, credential_unknown, credential_parameter, credential_unplaced, credential_client_value, placeholder_required, placeholder_misplaced
 	Public   string
 	Operator string
 }
@@ -47,6 +50,22 @@ func (b *Binding) check() error {
 	}
 	if err := b.Place.check(); err != nil {
 		return fail("%w", err)
+	}
+	if err := b.Placeholder.check(); err != nil {
+		return fail("%w", err)
+	}
+	switch b.ClientValue {
+	case "", StripValue:
+	case RejectValue:
+		if b.Placeholder != nil {
+			return fail("what may show no value of its own cannot show a placeholder")
+		}
+	case RequirePlaceholder:
+		if b.Placeholder == nil {
+			return fail("it requires a placeholder and has none")
+		}
+	default:
+		return fail("client_value %q is not known; known are strip, require_placeholder and reject", b.ClientValue)
 	}
 	return nil
 }

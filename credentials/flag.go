@@ -2,6 +2,7 @@ package credentials
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"sallyport/dest"
@@ -14,7 +15,7 @@ type Spec struct {
 	SourceKind, SourceArg string
 }
 
-const specForm = "NAME=SOURCE@https://HOST[:PORT][,as=bearer|basic:USER|header:NAME|query:NAME|cookie:NAME|json:/POINTER|form:NAME], where SOURCE is env:VARIABLE or file:PATH"
+const specForm = "NAME=SOURCE@https://HOST[:PORT][,as=bearer|basic:USER|header:NAME|query:NAME|cookie:NAME|json:/POINTER|form:NAME][,placeholder=VARIABLE[,shape=TEXT{N}]][,client_value=strip|require_placeholder|reject], where SOURCE is env:VARIABLE or file:PATH"
 
 // ParseSpec reads one.
 func ParseSpec(s string) (Spec, error) {
@@ -45,15 +46,55 @@ func ParseSpec(s string) (Spec, error) {
 	}
 	out.Bind, out.Place = bind, Place{Kind: Bearer}
 	if hasOpts {
-		as, ok := strings.CutPrefix(opts, "as=")
-		if !ok {
-			return fail("%q is not as=…", opts)
-		}
-		if out.Place, err = ParsePlace(as); err != nil {
+		if err := out.options(opts); err != nil {
 			return fail("%w", err)
 		}
 	}
 	return out, nil
+}
+
+// options reads what may follow the destination. A comma that begins no option is part
+// of the one before it.
+func (s *Spec) options(text string) error {
+	var opts []string
+	for part := range strings.SplitSeq(text, ",") {
+		if name, _, _ := strings.Cut(part, "="); len(opts) == 0 || slices.Contains([]string{"as", "placeholder", "shape", "client_value"}, name) {
+			opts = append(opts, part)
+		} else {
+			opts[len(opts)-1] += "," + part
+		}
+	}
+	seen, shape := map[string]bool{}, ""
+	for _, o := range opts {
+		name, arg, _ := strings.Cut(o, "=")
+		if seen[name] {
+			return fmt.Errorf("%s stands twice", name)
+		}
+		seen[name] = true
+		switch name {
+		case "as":
+			p, err := ParsePlace(arg)
+			if err != nil {
+				return err
+			}
+			s.Place = p
+		case "placeholder":
+			s.Placeholder = &Placeholder{Env: arg}
+		case "shape":
+			shape = arg
+		case "client_value":
+			s.ClientValue = ClientValue(arg)
+		default:
+			return fmt.Errorf("%q is not as=…, placeholder=…, shape=… or client_value=…", o)
+		}
+	}
+	if shape != "" {
+		if s.Placeholder == nil {
+			return fmt.Errorf("a shape is one of a placeholder, which is missing")
+		}
+		s.Placeholder.Shape = shape
+	}
+	return s.Placeholder.check()
 }
 
 // ParseOrigin reads https://HOST[:PORT].

@@ -17,11 +17,13 @@ func (f formField) check() error {
 	return nil
 }
 
+func isForm(t string) bool { return t == "application/x-www-form-urlencoded" }
+
 // strip is part of put: nobody reads a body that gets nothing.
 func (f formField) strip(*Request) bool { return false }
 
 func (f formField) put(r *Request, v Value) error {
-	b, err := r.bodyOf(func(t string) bool { return t == "application/x-www-form-urlencoded" })
+	b, err := r.bodyOf(isForm)
 	if err != nil {
 		return err
 	}

@@ -38,10 +38,16 @@ func (g *Grant) Uses() []Use {
 }
 
 // Apply strips the client's values from the places of everything that is bound
-// to the target, then puts the secrets in theirs.
+// to the target, then puts the secrets in theirs. The body that the request has then
+// may be another one.
 func (g *Grant) Apply(r *Request) error {
+	for _, it := range g.items {
+		if err := g.store.admits(it.b, it.v, g.target, r); err != nil {
+			return err
+		}
+	}
 	g.client = map[string]bool{}
-	for _, p := range g.store.Strip(g.target, r) {
+	for _, p := range g.store.strip(g.target, r) {
 		g.client[p] = true
 	}
 	for _, it := range g.items {
@@ -49,7 +55,7 @@ func (g *Grant) Apply(r *Request) error {
 			return err
 		}
 	}
-	return nil
+	return g.store.misplaced(g.target, r)
 }
 
 // PrepareRequest asks for an answer that can be searched: whole and uncoded.

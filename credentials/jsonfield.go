@@ -49,11 +49,13 @@ func (m member) names() []string {
 	return names
 }
 
+func isJSON(t string) bool { return t == "application/json" || strings.HasSuffix(t, "+json") }
+
 // strip is part of put: nobody reads a body that gets nothing.
 func (m member) strip(*Request) bool { return false }
 
 func (m member) put(r *Request, v Value) error {
-	b, err := r.bodyOf(func(t string) bool { return t == "application/json" || strings.HasSuffix(t, "+json") })
+	b, err := r.bodyOf(isJSON)
 	if err != nil {
 		return err
 	}
@@ -83,85 +85,97 @@ func quoted(s string) ([]byte, error) {
 
 var errJSON = errors.New("its body is not JSON that has one reading")
 
-// setMember returns a JSON text in which a member is what it is set to. Members on the
-// way are made where there are none. A name that stands twice in one object, also in
+// A level is what one object or list has under a name.
+type level struct {
+	at, end int64 // of its value; less than 0 when there is none
+	open    int64 // where members begin
+	empty   bool
+	list    bool
+}
+
+// look reads one level of a JSON text. A name that stands twice in one object, also in
 // other letters, has no one reading.
-func setMember(text []byte, names []string, value []byte) ([]byte, error) {
+func look(text []byte, name string) (level, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
+	l := level{at: -1, end: -1, empty: true}
 	first, err := d.Token()
 	if err != nil {
-		return nil, errJSON
+		return l, errJSON
 	}
-	open := d.InputOffset()
-	at, end := int64(-1), int64(-1)
-	switch first {
-	case json.Delim('{'):
-		empty := true
-		for d.More() {
-			empty = false
+	l.open, l.list = d.InputOffset(), first == json.Delim('[')
+	if !l.list && first != json.Delim('{') {
+		return l, fmt.Errorf("its body has no object where %q is looked for", name)
+	}
+	for i := 0; d.More(); i++ {
+		l.empty = false
+		called := strconv.Itoa(i)
+		if !l.list {
 			k, err := d.Token()
-			name, ok := k.(string)
-			if err != nil || !ok {
-				return nil, errJSON
-			}
-			var raw json.RawMessage
-			if d.Decode(&raw) != nil {
-				return nil, errJSON
-			}
-			if !strings.EqualFold(name, names[0]) {
-				continue
-			}
-			if name != names[0] || at >= 0 {
-				return nil, fmt.Errorf("%w: a name on the way to its credential stands there twice, or in other letters", errJSON)
-			}
-			end = d.InputOffset()
-			at = end - int64(len(raw))
-		}
-		if at < 0 && end < 0 {
-			at, end = open, open
-			for i := len(names) - 1; i > 0; i-- {
-				value = fmt.Appendf(nil, "{%s:%s}", key(names[i]), value)
-			}
-			value = fmt.Appendf(nil, "%s:%s", key(names[0]), value)
-			if !empty {
-				value = append(value, ',')
-			}
-			names = names[:1]
-		}
-	case json.Delim('['):
-		want, err := strconv.Atoi(names[0])
-		if err != nil || names[0] != strconv.Itoa(want) {
-			return nil, fmt.Errorf("its body has a list where %q is looked for", names[0])
-		}
-		for i := 0; d.More(); i++ {
-			var raw json.RawMessage
-			if d.Decode(&raw) != nil {
-				return nil, errJSON
-			}
-			if i == want {
-				end = d.InputOffset()
-				at = end - int64(len(raw))
+			var ok bool
+			if called, ok = k.(string); err != nil || !ok {
+				return l, errJSON
 			}
 		}
-		if at < 0 {
-			return nil, fmt.Errorf("its body has a list of fewer elements")
+		var raw json.RawMessage
+		if d.Decode(&raw) != nil {
+			return l, errJSON
 		}
-	default:
-		return nil, fmt.Errorf("its body has no object where %q is looked for", names[0])
+		if !strings.EqualFold(called, name) {
+			continue
+		}
+		if called != name || l.at >= 0 {
+			return l, fmt.Errorf("%w: a name on the way to its credential stands there twice, or in other letters", errJSON)
+		}
+		l.end = d.InputOffset()
+		l.at = l.end - int64(len(raw))
 	}
 	if _, err := d.Token(); err != nil { // what closes it
-		return nil, errJSON
+		return l, errJSON
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errJSON
+		return l, errJSON
 	}
-	if len(names) > 1 {
-		if value, err = setMember(text[at:end], names[1:], value); err != nil {
+	return l, nil
+}
+
+// findMember returns where the value of a member is; less than 0 when there is none.
+func findMember(text []byte, names []string) (at, end int64, err error) {
+	l, err := look(text, names[0])
+	if err != nil || l.at < 0 || len(names) == 1 {
+		return l.at, l.end, err
+	}
+	at, end, err = findMember(text[l.at:l.end], names[1:])
+	if err != nil || at < 0 {
+		return -1, -1, err
+	}
+	return l.at + at, l.at + end, nil
+}
+
+// setMember returns a JSON text in which a member is what it is set to. Members on the
+// way are made where there are none.
+func setMember(text []byte, names []string, value []byte) ([]byte, error) {
+	l, err := look(text, names[0])
+	switch {
+	case err != nil:
+		return nil, err
+	case l.at < 0 && l.list:
+		return nil, fmt.Errorf("its body has a list without %q", names[0])
+	case l.at < 0:
+		for i := len(names) - 1; i > 0; i-- {
+			value = fmt.Appendf(nil, "{%s:%s}", key(names[i]), value)
+		}
+		value = fmt.Appendf(nil, "%s:%s", key(names[0]), value)
+		if !l.empty {
+			value = append(value, ',')
+		}
+		l.at, l.end = l.open, l.open
+	case len(names) > 1:
+		if value, err = setMember(text[l.at:l.end], names[1:], value); err != nil {
 			return nil, err
 		}
 	}
 	out := make([]byte, 0, len(text)+len(value))
-	return append(append(append(out, text[:at]...), value...), text[end:]...), nil
+	return append(append(append(out, text[:l.at]...), value...), text[l.end:]...), nil
 }
 
 // key is a name of a pointer, which was checked.

@@ -39,6 +39,10 @@ type Request struct {
 	Header http.Header
 	Body   io.Reader // nil when there is none
 	Size   int64     // of the body; -1 when nobody knows
+	Room   Room      // for what is held of it in memory; nil does not bound it
+
+	kept []byte // the body, when it was read whole
+	user string // of the client, beside its placeholder
 }
 
 // A placer knows one kind of place.
@@ -50,6 +54,8 @@ type placer interface {
 	// strip takes the client's own value out of it, under every spelling that a server
 	// could take for the name, and reports whether there was one.
 	strip(*Request) bool
+	// claim says what the client has there, where v holds the placeholder.
+	claim(r *Request, v Value) (claim, error)
 	// put puts a value in.
 	put(*Request, Value) error
 	// rendered is what is put there coded as a whole, so that the secret itself is not

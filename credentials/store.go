@@ -23,6 +23,11 @@ type Store struct {
 	former []former
 	// joined are automata over several credentials, by their names and versions.
 	joined map[string]*patterns
+
+	seed       []byte
+	placeholds bool                   // there are placeholders
+	shapes     map[string]Placeholder // by name
+	guards     map[string]*patterns   // of placeholders, by sandbox
 }
 
 // A former is a credential that was, and may be on its way back.
@@ -39,6 +44,7 @@ const maxFormer = 32
 // Inherit goes on to look for what an earlier store knew. It is called before
 // the store is used.
 func (s *Store) Inherit(old *Store) {
+	s.seed = old.seed
 	old.mu.Lock()
 	defer old.mu.Unlock()
 	for i := range old.bindings {
@@ -100,7 +106,7 @@ const (
 // New checks the bindings and fetches each secret once, so that one that is
 // missing is an error now; but what a Held keeps is not waited for.
 func New(ctx context.Context, bindings []Binding) (*Store, error) {
-	s := &Store{bindings: slices.Clone(bindings), live: map[string]*known{}, joined: map[string]*patterns{}}
+	s := &Store{bindings: slices.Clone(bindings), live: map[string]*known{}, joined: map[string]*patterns{}, seed: newSeed(), shapes: map[string]Placeholder{}, guards: map[string]*patterns{}}
 	var errs []error
 	names := map[string]bool{}
 	for i := range s.bindings {
@@ -114,10 +120,16 @@ func New(ctx context.Context, bindings []Binding) (*Store, error) {
 			continue
 		}
 		names[b.Name] = true
+		if b.Placeholder != nil {
+			s.placeholds, s.shapes[b.Name] = true, b.Placeholder.shaped(Value{})
+		}
 		if _, later := b.Source.(*Held); later {
 			continue
 		}
 		v, err := b.Source.Fetch(ctx, nil)
+		if b.Placeholder != nil && err == nil {
+			s.shapes[b.Name] = b.Placeholder.shaped(v)
+		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("credential %q: %w", b.Name, err))
 			continue
@@ -322,8 +334,12 @@ func (s *Store) finder(names []string, t Target) *patterns {
 }
 
 // Strip takes the client's own values out of the places of what is bound to the
-// target, and returns those places.
-func (s *Store) Strip(t Target, r *Request) []string {
+// target, and returns those places. A placeholder anywhere else is an error.
+func (s *Store) Strip(t Target, r *Request) ([]string, error) {
+	return s.strip(t, r), s.misplaced(t, r)
+}
+
+func (s *Store) strip(t Target, r *Request) []string {
 	var out []string
 	for i := range s.bindings {
 		if b := &s.bindings[i]; b.at(t) && b.Place.placer().strip(r) {

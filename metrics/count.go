@@ -116,7 +116,7 @@ func (m *Meter) ended(kind string, ev *audit.Event) {
 
 func (m *Meter) granted(ev *audit.Event) {
 	outcome := "granted"
-	if strings.HasPrefix(ev.Result.ErrorType, "credential_") {
+	if strings.HasPrefix(ev.Result.ErrorType, "credential_") || strings.HasPrefix(ev.Result.ErrorType, "placeholder_") {
 		outcome = "refused"
 	}
 	var names []string

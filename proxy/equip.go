@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"io"
 	"net/http"
 	"slices"
 	"time"
@@ -40,71 +39,56 @@ func (x *exchange) equip() error {
 	if x.blind() {
 		asks = nil
 	}
-	r := &credentials.Request{Method: x.r.Method, Host: x.hostField(), Path: t.Path, URL: x.r.URL, Header: x.r.Header}
-	if len(asks) == 0 {
-		x.stripped = x.ward.keys.Strip(t, r)
-		if g := x.srv.cfg.Credentials.Watch(t); g != nil {
-			x.watch(g)
+	t.Sandbox = x.ward.sb.ID
+	var g *credentials.Grant
+	var err error
+	put := func(r *credentials.Request) (err error) { x.stripped, err = x.ward.keys.Strip(t, r); return err }
+	if len(asks) > 0 {
+		if g, err = x.ward.keys.Grant(x.r.Context(), t, asks); err != nil {
+			return err
 		}
-		return nil
+		put = g.Apply
 	}
-	g, err := x.ward.keys.Grant(x.r.Context(), t, asks)
-	if err != nil {
+	if err := x.put(t, g, put); err != nil {
 		return err
 	}
-	if err := x.put(g, r); err != nil {
-		return err
+	if g == nil {
+		g = x.srv.cfg.Credentials.Watch(t)
 	}
-	x.watch(g)
+	if g != nil {
+		x.watch(g)
+	}
 	return nil
 }
 
 // put puts what was granted on the request, for which its body may have to be here.
-func (x *exchange) put(g *credentials.Grant, r *credentials.Request) error {
+func (x *exchange) put(t credentials.Target, g *credentials.Grant, put func(*credentials.Request) error) error {
+	r := &credentials.Request{Method: x.r.Method, Host: x.hostField(), Path: t.Path, URL: x.r.URL, Header: x.r.Header, Room: room{x}}
 	if x.body == nil {
-		return g.Apply(r)
+		return put(r)
 	}
-	body := &heldBody{x.body.Reader, room{x}}
-	r.Body, r.Size = body, x.r.ContentLength
+	size := x.r.ContentLength
 	if x.whole != nil {
-		r.Size = int64(len(x.whole))
+		size = int64(len(x.whole))
 	}
-	if g.NeedsBody() {
+	r.Body, r.Size = x.body.Reader, size
+	if g != nil && g.NeedsBody() || size >= 0 && size <= credentials.Peek {
 		_ = x.rc.SetReadDeadline(time.Now().Add(x.srv.cfg.Patience.Inspect))
 		defer func() { _ = x.rc.SetReadDeadline(time.Time{}) }()
 	}
-	err := g.Apply(r)
+	err := put(r)
 	var placing *credentials.Error
 	var ref *Refusal
 	switch {
 	case err == nil:
+		x.body.Reader, x.resized, x.size = r.Body, r.Size != size, r.Size
+		return nil
 	case errors.As(err, &placing), errors.As(err, &ref):
 		return err
 	case late(x.r.Context(), err):
 		return stalled().because(err)
-	default:
-		return refuse(http.StatusBadRequest, "body_unreadable", "the body could not be read").because(err).closing()
 	}
-	if r.Body != io.Reader(body) {
-		x.body.Reader, x.resized, x.size = r.Body, true, r.Size
-	}
-	return nil
-}
-
-// A heldBody is charged for as it is read into memory.
-type heldBody struct {
-	io.Reader
-	room room
-}
-
-func (b *heldBody) Read(p []byte) (int, error) {
-	n, err := b.Reader.Read(p)
-	if n > 0 {
-		if e := b.room.Hold(int64(n)); e != nil {
-			return 0, e
-		}
-	}
-	return n, err
+	return refuse(http.StatusBadRequest, "body_unreadable", "the body could not be read").because(err).closing()
 }
 
 // hostField is the authority that the upstream is told.

@@ -44,7 +44,7 @@ type Recorder interface {
 // A Keeper holds credentials and puts them on requests. It is safe for concurrent use.
 type Keeper interface {
 	Grant(context.Context, credentials.Target, []credentials.Ask) (*credentials.Grant, error)
-	Strip(credentials.Target, *credentials.Request) []string
+	Strip(credentials.Target, *credentials.Request) ([]string, error)
 	// Watch is for answers of a host to which something is bound, where nothing was asked for; nil otherwise.
 	Watch(credentials.Target) *credentials.Grant
 	RedactString(string) string

@@ -230,7 +230,7 @@ func (x *exchange) complete() {
 			ev.Credential = append(ev.Credential, audit.CredentialUse{Name: u.Name, Kind: u.Kind, Version: u.Version, Source: u.Source, Place: u.Place, Client: u.Client})
 		}
 	}
-	if strings.HasPrefix(x.result.ErrorType, "credential_") { // those that were asked for and are not on it
+	if strings.HasPrefix(x.result.ErrorType, "credential_") || strings.HasPrefix(x.result.ErrorType, "placeholder_") { // those that were asked for and are not on it
 		for _, c := range x.decision.Credentials {
 			ev.Credential = append(ev.Credential, audit.CredentialUse{Name: c.Name})
 		}

@@ -37,6 +37,7 @@ func runEnrolled(ctx context.Context, o *runOptions) error {
 	if err != nil {
 		return err
 	}
+	spec.Env = withPlaceholders(spec.Env, made.Sandbox.Placeholders)
 	own, system := spec.Shown()
 	for _, f := range []string{o.sidecar, made.Ticket.Socket} { // they come back when the sidecar does
 		dir, err := coveredWith("the sidecar's socket", f, append(system, own...))

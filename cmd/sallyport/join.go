@@ -91,7 +91,7 @@ func (f *joinFlags) run(ctx context.Context, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	env := f.environment(os.Environ())
+	env := withPlaceholders(f.environment(os.Environ()), made.Placeholders)
 	if f.system == "yes" || f.system == "auto" && inContainer() {
 		if err := setResolver(); err != nil {
 			tell(err.Error())

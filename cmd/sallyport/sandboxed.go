@@ -40,13 +40,15 @@ func runSandbox(ctx context.Context, o *runOptions) error {
 	if err != nil {
 		return err
 	}
-	coming := begin(ctx, spec)
-	defer coming.abandon()
-	pol, err := loadPolicy(ctx, o)
+	store, err := credentials.New(ctx, o.credentials)
 	if err != nil {
 		return err
 	}
-	store, err := credentials.New(ctx, o.credentials)
+	id := sandbox.NewID()
+	spec.Env = withPlaceholders(spec.Env, store.Placeholders(credentials.Target{Labels: o.labels, Sandbox: id}))
+	coming := begin(ctx, spec)
+	defer coming.abandon()
+	pol, err := loadPolicy(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -67,7 +69,7 @@ func runSandbox(ctx context.Context, o *runOptions) error {
 		return err
 	}
 	reg := sandbox.NewRegistry()
-	sb, err := register(reg, o, pol)
+	sb, err := register(reg, o, pol, id)
 	if err != nil {
 		return err
 	}
@@ -192,8 +194,8 @@ func runDir(o *runOptions) (string, error) {
 }
 
 // register makes the sandbox known.
-func register(reg *sandbox.Registry, o *runOptions, pol *rego.Policy) (*sandbox.Sandbox, error) {
-	sb := &sandbox.Sandbox{ID: sandbox.NewID(), Name: o.name, Labels: o.labels, Props: o.props, Policy: []string{pol.Name()}, Mode: o.mode,
+func register(reg *sandbox.Registry, o *runOptions, pol *rego.Policy, id string) (*sandbox.Sandbox, error) {
+	sb := &sandbox.Sandbox{ID: id, Name: o.name, Labels: o.labels, Props: o.props, Policy: []string{pol.Name()}, Mode: o.mode,
 		Identity: sandbox.Identity{Way: sandbox.WayRun, Peer: "self"}, Bindings: o.grants.Bind, Created: time.Now()}
 	if sb.Name == "" {
 		sb.Name = filepath.Base(o.argv[0])

@@ -53,6 +53,8 @@ type Enrolled struct {
 	Name  string `json:"name,omitempty"`
 	CA    string `json:"ca,omitempty"`
 	Token string `json:"token,omitempty"` // of the next offer, to whoever holds
+
+	Placeholders map[string]string `json:"placeholders,omitempty"` // of credentials, by variable
 }
 
 var (
@@ -169,7 +171,7 @@ func (t *tenant) enrol(c *net.UnixConn) *netns.Sockets {
 		}
 		return nil
 	}
-	answer := Enrolled{Name: sb.Name, CA: string(t.s.issuer.CAPEM())}
+	answer := Enrolled{Name: sb.Name, CA: string(t.s.issuer.CAPEM()), Placeholders: t.s.placeholders(sb)}
 	if of.Hold {
 		answer.Token = next
 	}

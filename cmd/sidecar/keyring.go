@@ -12,11 +12,13 @@ import (
 // held is still taken out of records and answers: it may be on its way.
 type keyring struct {
 	held atomic.Pointer[credentials.Store]
+	seed []byte // of placeholders
 }
 
 var _ proxy.Keeper = (*keyring)(nil)
 
 func (k *keyring) use(s *credentials.Store) {
+	s.Seed(k.seed)
 	if old := k.held.Load(); old != nil {
 		s.Inherit(old)
 	}
@@ -30,7 +32,7 @@ func (k *keyring) Grant(ctx context.Context, t credentials.Target, asks []creden
 }
 
 // Strip takes a client's own credentials off, as a Store does.
-func (k *keyring) Strip(t credentials.Target, r *credentials.Request) []string {
+func (k *keyring) Strip(t credentials.Target, r *credentials.Request) ([]string, error) {
 	return k.held.Load().Strip(t, r)
 }
 

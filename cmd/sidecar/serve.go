@@ -38,7 +38,11 @@ func Serve(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	keys := &keyring{}
+	seed, err := seedOf(f.State.S)
+	if err != nil {
+		return err
+	}
+	keys := &keyring{seed: seed}
 	keys.use(p.store)
 	var s *sidecar
 	meter, recent := newMeter(func() *sidecar { return s }), audit.NewRecent(recentDecisions, recentBytes)

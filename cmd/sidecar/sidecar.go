@@ -119,7 +119,7 @@ func (s *sidecar) Create(ctx context.Context, a admin.Actor, c admin.Create) (ad
 	if err != nil {
 		return admin.Created{}, errors.Join(err, s.drop(t))
 	}
-	return admin.Created{Sandbox: tell(t.gate.Sandbox()), Ticket: admin.Ticket{Socket: t.socket, Token: token, CA: string(s.issuer.CAPEM())}}, nil
+	return admin.Created{Sandbox: s.told(t.gate.Sandbox()), Ticket: admin.Ticket{Socket: t.socket, Token: token, CA: string(s.issuer.CAPEM())}}, nil
 }
 
 // add makes a sandbox and its gate; was is what is known of it from before a
@@ -260,9 +260,9 @@ func (s *sidecar) Change(ctx context.Context, a admin.Actor, ref string, p admin
 		if p.State == nil || *p.State == admin.Active {
 			return admin.Sandbox{}, fmt.Errorf("nothing was changed: %w", err)
 		}
-		return tell(sb), errors.Join(fmt.Errorf("%s is %s, but a restart would not know: %w", sb.Name, stateOf(sb), err), s.apply(t, sb))
+		return s.told(sb), errors.Join(fmt.Errorf("%s is %s, but a restart would not know: %w", sb.Name, stateOf(sb), err), s.apply(t, sb))
 	}
-	return tell(sb), s.apply(t, sb)
+	return s.told(sb), s.apply(t, sb)
 }
 
 // apply makes a sandbox known as it is now, and lets its gate follow.

@@ -7,9 +7,21 @@ import (
 	"sallyport/admin"
 	"sallyport/cmd/terms"
 	"sallyport/cmd/words"
+	"sallyport/credentials"
 	"sallyport/proxy"
 	"sallyport/sandbox"
 )
+
+// told is a sandbox with the placeholders that it is given.
+func (s *sidecar) told(sb *sandbox.Sandbox) admin.Sandbox {
+	out := tell(sb)
+	out.Placeholders = s.placeholders(sb)
+	return out
+}
+
+func (s *sidecar) placeholders(sb *sandbox.Sandbox) map[string]string {
+	return s.keys.held.Load().Placeholders(credentials.Target{Labels: sb.Labels, Sandbox: sb.ID})
+}
 
 // tell is a sandbox in the words of the API.
 func tell(sb *sandbox.Sandbox) admin.Sandbox {
@@ -44,7 +56,7 @@ func (s *sidecar) Sandboxes(labels map[string]string) (out []admin.Sandbox, err 
 	var all []sandbox.Sandbox
 	err = s.reg.View(func(tx *sandbox.Tx) (err error) { all, err = tx.List(labels); return err })
 	for i := range all {
-		out = append(out, tell(&all[i]))
+		out = append(out, s.told(&all[i]))
 	}
 	return out, err
 }
@@ -59,7 +71,7 @@ func (s *sidecar) Watch(ctx context.Context, see func(admin.Change) error) error
 			if !ok {
 				return admin.ErrBehind
 			}
-			if err := see(admin.Change{Sandbox: tell(&ev.Sandbox), Gone: ev.Deleted}); err != nil {
+			if err := see(admin.Change{Sandbox: s.told(&ev.Sandbox), Gone: ev.Deleted}); err != nil {
 				return err
 			}
 		case <-ctx.Done():

@@ -42,6 +42,7 @@ func (s *Sources) Credential(key string, c config.Credential) (out credentials.B
 	if out.Place, err = placeOf(c.As); err != nil {
 		wrong(saidOf(c.As), key+".as", "%v", err)
 	}
+	out.ClientValue, out.Placeholder = credentials.ClientValue(c.ClientValue.S), placeholderOf(c.Placeholder)
 	if out.Bind, err = credentials.ParseOrigin(c.Bind.To.S); err != nil {
 		wrong(c.Bind.To, key+".bind", "%v", err)
 	}

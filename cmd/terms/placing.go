@@ -48,3 +48,11 @@ func saidOf(a config.As) config.Text {
 	}
 	return config.Text{}
 }
+
+// placeholderOf is what sandboxes are given, nil when it is nothing.
+func placeholderOf(p config.Placeholder) *credentials.Placeholder {
+	if p == (config.Placeholder{}) {
+		return nil
+	}
+	return &credentials.Placeholder{Env: p.Env.S, Shape: p.Shape.S}
+}
