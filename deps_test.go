@@ -77,8 +77,9 @@ func TestImports(t *testing.T) {
 		"policy/replay":    {"audit", "dest", "policy", "policy/rego", "proxy/canon"},
 		"policy/bundle":    {"dest"},
 		"policy/rego":      {"dest", "policy", "policies"},
-		"proxy":            {"audit", "credentials", "dest", "policy", "proxy/canon", "proxy/frames", "proxy/h1", "proxy/h2", "proxy/leaf", "proxy/parent", "proxy/sniff", "proxy/socks", "proxy/views", "proxy/ws", "sandbox"},
+		"proxy":            {"audit", "credentials", "dest", "policy", "proxy/canon", "proxy/causes", "proxy/frames", "proxy/h1", "proxy/h2", "proxy/leaf", "proxy/parent", "proxy/sniff", "proxy/socks", "proxy/views", "proxy/ws", "sandbox"},
 		"proxy/canon":      {},
+		"proxy/causes":     {},
 		"proxy/frames":     {},
 		"proxy/h1":         {"dest"},
 		"proxy/h2":         {},
@@ -87,7 +88,7 @@ func TestImports(t *testing.T) {
 		"proxy/socks":      {"dest"},
 		"proxy/dns":        {"dest"},
 		"proxy/parent":     {"dest"},
-		"proxy/resolve":    {}, // asks name servers, and knows nothing of who wants to know
+		"proxy/resolve":    {"proxy/causes"}, // asks name servers, and knows nothing of who wants to know
 		"proxy/views":      {"policy", "proxy/canon"},
 		"proxy/ws":         {},
 

@@ -18,6 +18,7 @@ type Client struct {
 	http   *http.Client
 	base   string
 	socket string // "" over TCP
+	flag   string // that names the socket; "" is --control
 	token  string
 	bad    error // why it cannot be used; every call returns it
 }
@@ -28,6 +29,12 @@ func NewClient(path string) *Client {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", path)
 	}}}}
+}
+
+// NamedBy has errors say that this flag names the socket, where it is not --control.
+func (c *Client) NamedBy(flag string) *Client {
+	c.flag = flag
+	return c
 }
 
 // Error is the detail.

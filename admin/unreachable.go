@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -10,10 +11,14 @@ import (
 	"syscall"
 )
 
+// maxSocketPath is how long the path of a socket may be (unix(7)).
+const maxSocketPath = 107
+
 // An unreachable says why a sidecar did not answer, and what helps.
 type unreachable struct {
 	at   string // path of the control socket, or https://HOST:PORT
 	over bool   // TCP
+	flag string // that names the socket
 	err  error
 }
 
@@ -30,6 +35,8 @@ func (u *unreachable) Error() string {
 		return fmt.Sprintf("the certificate of the sidecar at %s does not hold: %s%s", u.at, strings.TrimPrefix(why, "x509: "), hint)
 	case u.over && errors.Is(u.err, syscall.ECONNREFUSED):
 		return fmt.Sprintf("nobody listens at %s: is sallyport serve running, and does its configuration name that address as control.listen?", u.at)
+	case !u.over && len(u.at) > maxSocketPath:
+		return fmt.Sprintf("%s has %d bytes, and the path of a socket has at most %d: what %s names is no socket", u.at, len(u.at), maxSocketPath, u.flag)
 	case u.over:
 		return fmt.Sprintf("the sidecar at %s does not answer: %v", u.at, u.err)
 	case errors.Is(u.err, syscall.ENOENT):
@@ -37,7 +44,7 @@ func (u *unreachable) Error() string {
 		if strings.Contains(u.at, ":") && !strings.Contains(u.at, "/") {
 			hint = "; over TCP it is https://" + u.at
 		}
-		return fmt.Sprintf("there is no control socket %s: start sallyport serve, or name what its configuration calls control.socket with --control%s", u.at, hint)
+		return fmt.Sprintf("there is no control socket %s: start sallyport serve, or name what its configuration calls control.socket with %s%s", u.at, u.flag, hint)
 	case errors.Is(u.err, syscall.ECONNREFUSED):
 		return fmt.Sprintf("nobody listens on the control socket %s: is sallyport serve running?", u.at)
 	case errors.Is(u.err, syscall.EACCES):
@@ -52,7 +59,7 @@ func (c *Client) unanswered(err error) error {
 		err = u.Err
 	}
 	if c.socket == "" {
-		return &unreachable{c.base, true, err}
+		return &unreachable{at: c.base, over: true, err: err}
 	}
-	return &unreachable{c.socket, false, err}
+	return &unreachable{at: c.socket, flag: cmp.Or(c.flag, "--control"), err: err}
 }

@@ -100,6 +100,9 @@ func verb(e Entry) (string, string) {
 	case RequestLost:
 		return "lost", yellow
 	case DNSQuery:
+		if unanswered(e) {
+			return "refused", red
+		}
 		return "dns", faint
 	default:
 		s := strings.TrimPrefix(string(n), "egress.")
@@ -113,6 +116,8 @@ func subject(e Entry) string {
 		s := e.Str("dns.question.type") + " " + e.Str("dns.question.name") + " " + e.Str("dns.response_code")
 		if a, ok := e.Fields["dns.answers"].([]any); ok {
 			s += fmt.Sprint(" ", a)
+		} else if e.Str("dns.response_code") == "NOERROR" {
+			s += " without records"
 		}
 		return s
 	case PacketRefused:

@@ -145,7 +145,7 @@ func (o TailOptions) chooses(e Entry) bool {
 	switch {
 	case o.Sandbox != "" && e.Str("sandbox.name") != o.Sandbox && e.Str("sandbox.id") != o.Sandbox,
 		o.Host != "" && e.Str("url.domain") != o.Host && e.Str("dns.question.name") != o.Host && e.Str("dns.question.name") != o.Host+".",
-		o.Decision == Denied && e.Str("policy.decision") != "deny" && e.Str("policy.decision") != "error",
+		o.Decision == Denied && e.Str("policy.decision") != "deny" && e.Str("policy.decision") != "error" && !unanswered(e),
 		o.Decision != "" && o.Decision != Denied && e.Str("policy.decision") != o.Decision,
 		o.Code != "" && e.Str("policy.code") != o.Code,
 		o.Text != "" && !bytes.Contains(e.Line, []byte(o.Text)):
@@ -156,3 +156,10 @@ func (o TailOptions) chooses(e Entry) bool {
 
 // Denied chooses all that did not pass: deny and error.
 const Denied = "denied"
+
+// unanswered reports whether a name was asked for here of which nothing was told. What
+// name servers have said themselves, when they were asked, has a decision.
+func unanswered(e Entry) bool {
+	_, some := e.Fields["dns.answers"]
+	return Name(e.Str("event.name")) == DNSQuery && e.Str("event.of") == "" && !some
+}

@@ -2,12 +2,13 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/http"
 	"net/netip"
 	"syscall"
 	"time"
+
+	"sallyport/proxy/causes"
 )
 
 // stagger is how long one address is given before the next is tried as well
@@ -89,7 +90,7 @@ func race(ctx context.Context, addrs []netip.Addr, port uint16) (net.Conn, netip
 			}
 		}
 	}
-	return nil, netip.AddrPort{}, errors.Join(errs...)
+	return nil, netip.AddrPort{}, causes.Join(errs...)
 }
 
 // lose closes what comes too late.

@@ -18,7 +18,7 @@ func auditCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "Read, verify and prove audit logs",
-		Example: `  sallyport audit tail --decision deny
+		Example: `  sallyport audit tail --denied
   sallyport audit verify /var/lib/sallyport/audit
   sallyport audit checkpoint > monday.checkpoint`,
 	}
@@ -28,13 +28,13 @@ func auditCommand() *cobra.Command {
 
 func auditTailCommand() *cobra.Command {
 	var o audit.TailOptions
-	var json bool
+	var json, denied bool
 	cmd := &cobra.Command{
 		Use:   "tail [flags] [DIR]",
 		Short: "Show records, one line each",
 		Long:  "tail shows the records of a log, or of the newest run when no DIR is given.",
 		Example: `  sallyport audit tail
-  sallyport audit tail --follow --decision deny
+  sallyport audit tail --follow --denied
   sallyport audit tail --host api.github.com --json | jq .`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -43,9 +43,14 @@ func auditTailCommand() *cobra.Command {
 				return err
 			}
 			switch o.Decision {
-			case "", "allow", "deny", "error", "respond":
+			case "", "allow", "deny", "error", "respond", audit.Denied:
 			default:
-				return fmt.Errorf("--decision %q: expected allow, deny, error or respond", o.Decision)
+				return fmt.Errorf("--decision %q: expected allow, deny, error, respond, or denied for all that did not pass", o.Decision)
+			}
+			if denied && o.Decision != "" && o.Decision != audit.Denied {
+				return errors.New("--denied and --decision say different things")
+			} else if denied {
+				o.Decision = audit.Denied
 			}
 			warned := false
 			o.Damaged = func(segment string) {
@@ -76,7 +81,8 @@ func auditTailCommand() *cobra.Command {
 	f.BoolVarP(&o.Follow, "follow", "f", false, "go on with what is written from now on")
 	f.StringVar(&o.Sandbox, "sandbox", "", "only records of the sandbox with this `NAME` or id")
 	f.StringVar(&o.Host, "host", "", "only records about this `HOST`")
-	f.StringVar(&o.Decision, "decision", "", "only decisions of this `KIND`: allow, deny, error or respond")
+	f.StringVar(&o.Decision, "decision", "", "only decisions of this `KIND`: allow, deny, error, respond, or denied for all that did not pass")
+	f.BoolVar(&denied, "denied", false, "only what did not pass: the same as --decision denied")
 	f.StringVar(&o.Code, "code", "", "only refusals with this `CODE`")
 	f.StringVar(&o.Text, "text", "", "only records that contain `TEXT`")
 	f.BoolVar(&json, "json", false, "show the records as they are kept")

@@ -69,8 +69,16 @@ decision and of what came of it, from memory or from the log.`,
 		if err != nil {
 			return err
 		}
+		if len(all) == 0 && q.Sandbox != "" { // one that was removed may have some
+			if _, err := client().Get(cmd.Context(), q.Sandbox); err != nil {
+				return err
+			}
+		}
 		if asJSON {
 			return printJSON(out, all)
+		}
+		if len(all) == 0 {
+			fmt.Fprintln(cmd.ErrOrStderr(), "sallyport: nothing of that kind was decided, as far as it is kept in memory")
 		}
 		for _, d := range slices.Backward(all) {
 			if err := printRecord(out, d.Record); err != nil {

@@ -52,6 +52,12 @@ func TestDecisionsAreFound(t *testing.T) {
 				t.Errorf("%d has %d outcomes", i, len(d.Then))
 			}
 		}
+		if out := ask("decisions", "--sandbox", "nope"); out.code != 125 || !strings.Contains(out.stderr, "nope") {
+			t.Errorf("%+v", out)
+		}
+		if out := ask("decisions", "--code", "nope"); out.code != 0 || out.stdout != "" || !strings.Contains(out.stderr, "nothing of that kind was decided") {
+			t.Errorf("%+v", out)
+		}
 		if out := ask("decisions"); strings.Count(out.stdout, "\n") != 3 || !strings.Contains(strings.Split(out.stdout, "\n")[2], "other") {
 			t.Errorf("%+v", out)
 		}

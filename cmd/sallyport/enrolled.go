@@ -23,7 +23,7 @@ func (f *runFlags) foreign() (out []string) {
 
 // runEnrolled seals a command whose way out is a sidecar.
 func runEnrolled(ctx context.Context, o *runOptions) error {
-	client := admin.NewClient(o.sidecar)
+	client := admin.NewClient(o.sidecar).NamedBy("--sidecar")
 	made, err := client.Create(ctx, o.create())
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sallyport/cmd/words"
 	"sallyport/policy/rego"
 )
 
@@ -102,7 +103,7 @@ func printProblem(w io.Writer, kind string, p rego.Problem) {
 	if kind != "" {
 		at = strings.Replace(at, p.Message, kind+p.Message, 1)
 	}
-	fmt.Fprintln(w, shown(at))
+	fmt.Fprintln(w, shown(words.Plain(at)))
 	if p.Line != "" {
 		line, before := shown(p.Line), []rune(p.Line)
 		before = before[:min(max(p.Col-1, 0), len(before))]

@@ -7,20 +7,29 @@ import (
 )
 
 // parseProps reads KEY=VALUE; a VALUE that is JSON is taken as such, any other
-// as text. Numbers keep their digits.
+// as text, unless it begins as an object, a list or a text of JSON does. Numbers keep
+// their digits.
 func parseProps(in []string) (map[string]any, error) {
 	out := map[string]any{}
 	for _, s := range in {
 		k, v, ok := strings.Cut(s, "=")
 		if !ok || k == "" {
-			return nil, fmt.Errorf("--prop %q: expected KEY=VALUE", s)
+			return nil, fmt.Errorf("property %q: expected KEY=VALUE", s)
 		}
 		var j any
 		d := json.NewDecoder(strings.NewReader(v))
 		d.UseNumber()
-		if err := d.Decode(&j); err == nil && !d.More() {
+		err := d.Decode(&j)
+		switch more := d.More(); {
+		case err == nil && !more:
 			out[k] = j
-		} else {
+		case v != "" && strings.ContainsRune("{[\"", rune(v[0])):
+			why := "something stands behind it"
+			if err != nil {
+				why = strings.TrimPrefix(err.Error(), "json: ")
+			}
+			return nil, fmt.Errorf("property %s: %s begins as JSON and is none: %s; a text that begins so stands in quotes, \"…\"", k, v, why)
+		default:
 			out[k] = v
 		}
 	}

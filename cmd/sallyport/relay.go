@@ -28,8 +28,8 @@ sandbox's explicit proxy. In a container that shares the network namespace of a
 workload without a network, it is all that the workload can reach: HTTPS_PROXY is
 the only thing that has to be said inside, no capability is needed, and the proxy
 is known by who may open the socket. It outlives restarts of the sidecar.`,
-		Example: `  docker run --network none --name agent -e HTTPS_PROXY=http://127.0.0.1:3128 IMAGE
-  docker run --network container:agent -v /run/sallyport/agent:/run/sallyport:ro sallyport relay --to /run/sallyport/proxy.sock`,
+		Example: `  docker run -d --network none --name agent -e HTTPS_PROXY=http://127.0.0.1:3128 IMAGE
+  docker run -d --network container:agent -v /run/sallyport/agent:/run/sallyport:ro sallyport relay --to /run/sallyport/proxy.sock`,
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:3128", "listen on `ADDRESS:PORT`, of loopback")

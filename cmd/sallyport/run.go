@@ -155,7 +155,7 @@ func (f *runFlags) parse(argv []string) (*runOptions, error) {
 	for _, s := range f.allow {
 		p, err := dest.ParsePattern(s)
 		if err != nil {
-			err = fmt.Errorf("--allow %q: %w; expected HOST[:PORT] or *.HOST[:PORT]", s, err)
+			err = wrongHost("--allow", s, err, "HOST[:PORT] or *.HOST[:PORT]")
 		}
 		if add(err) {
 			o.grants.Allow = append(o.grants.Allow, p)
@@ -164,7 +164,7 @@ func (f *runFlags) parse(argv []string) (*runOptions, error) {
 	for _, s := range f.tcp {
 		a, err := dest.ParseAddr(s)
 		if err != nil {
-			err = fmt.Errorf("--tcp %q: %w; expected HOST:PORT", s, err)
+			err = wrongHost("--tcp", s, err, "HOST:PORT")
 		}
 		if add(err) {
 			o.grants.TCP = append(o.grants.TCP, a)
@@ -265,6 +265,14 @@ func (f *runFlags) parse(argv []string) (*runOptions, error) {
 		add(errors.New("--mode sealed: nothing exists but bindings; --allow and --tcp have no place in it"))
 	}
 	return o, errors.Join(errs...)
+}
+
+// wrongHost says what a flag expects in place of what stands there.
+func wrongHost(flag, s string, err error, form string) error {
+	if hint := terms.HostHint(s); hint != "" {
+		return fmt.Errorf("%s %q: %s", flag, s, hint)
+	}
+	return fmt.Errorf("%s %q: %w; expected %s", flag, s, err, form)
 }
 
 func parseLabels(in []string) (map[string]string, error) {

@@ -157,7 +157,7 @@ func loadPolicy(ctx context.Context, o *runOptions) (*rego.Policy, error) {
 	if o.policyDir != "" {
 		p, err := rego.Load(ctx, rego.Options{Name: filepath.Base(o.policyDir), Dir: o.policyDir})
 		if err != nil {
-			return nil, err
+			return nil, notTaken(ctx, o, err)
 		}
 		for _, k := range p.RequiresProps() {
 			if _, ok := o.props[k]; !ok {
@@ -171,6 +171,17 @@ func loadPolicy(ctx context.Context, o *runOptions) (*rego.Policy, error) {
 		return nil, err
 	}
 	return rego.Load(ctx, rego.Options{Name: "default", FS: granting, Data: map[string]any{"run": o.grants.Data(o.credentialGrants(), o.mode)}})
+}
+
+// notTaken shows what is wrong with a policy as policy check does.
+func notTaken(ctx context.Context, o *runOptions, err error) error {
+	r := rego.Inspect(ctx, o.policyDir)
+	if r.OK || len(r.Errors) == 0 { // it was mended meanwhile
+		return err
+	}
+	r.Warnings = nil
+	printReport(o.stderr, r, true)
+	return fmt.Errorf("the policy %s is not taken, and nothing was run: sallyport policy check %[1]s says so, too", o.policyDir)
 }
 
 // runDir is where the records of this run go.

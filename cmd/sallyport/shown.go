@@ -20,7 +20,7 @@ import (
 func (o *runOptions) spec(ca []byte) (netns.Spec, error) {
 	dir, err := os.Getwd()
 	if err != nil {
-		return netns.Spec{}, err
+		return netns.Spec{}, fmt.Errorf("the working directory, which the command would see, is gone or cannot be read: cd to another (%w)", err)
 	}
 	s := netns.Spec{Argv: o.argv, Dir: dir, Nested: o.nested, Stdin: o.stdin, Stdout: o.stdout, Stderr: o.stderr}
 	if s.Home, err = os.UserHomeDir(); err != nil || !filepath.IsAbs(s.Home) || s.Home == "/" {
@@ -176,6 +176,9 @@ func parseMount(s string) (netns.Mount, error) {
 	m.Target = src
 	if len(parts) == 2 {
 		m.Target = filepath.Clean(parts[1])
+	}
+	if m.Target == "/etc" {
+		return m, fmt.Errorf("--mount %q: the sandbox has a resolv.conf, hosts and certificates of its own in /etc, so nothing can be mounted in place of it: mount what is in it", s)
 	}
 	if !filepath.IsAbs(m.Target) || m.Target == "/" || strings.HasPrefix(m.Target+"/", "/proc/") || strings.HasPrefix(m.Target+"/", "/dev/") || strings.HasPrefix(m.Target+"/", "/sys/") {
 		return m, fmt.Errorf("--mount %q: nothing can be mounted at %s", s, m.Target)

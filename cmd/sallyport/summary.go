@@ -80,6 +80,8 @@ func (s *summary) count(ev *audit.Event) {
 			return
 		}
 		s.refuse("dns "+ev.DNS.Type+" "+strings.TrimSuffix(ev.DNS.Question, "."), ev.Decision.Code, ev.Decision.Public, "", 1)
+	case audit.DNSQuery:
+		s.unanswered(ev)
 	case audit.RequestComplete, audit.TunnelClose:
 		if ev.Result != nil && ev.Result.ErrorType != "" && ev.Result.Source != "upstream" && ev.Result.ErrorType != "canceled" && ev.Result.ErrorType != "client_gone" {
 			what, _ := target(ev)
@@ -94,10 +96,36 @@ func (s *summary) count(ev *audit.Event) {
 		}
 		s.refuse(what, ev.Decision.Code, "only TCP leaves a sandbox", "", max(ev.Packet.Count, 1))
 	case audit.DenySummary:
-		if ev.Lifecycle != nil && ev.Lifecycle.Detail["of"] != string(audit.DNSQuery) {
+		if ev.Lifecycle != nil && (ev.Lifecycle.Detail["of"] != string(audit.DNSQuery) || refusedName(ev)) {
 			s.n.deny += ev.Lifecycle.Count
 		}
 	}
+}
+
+// refusedName reports whether a name was asked for here of which nothing was told, by
+// somebody who wanted to know it: browsers ask for HTTPS beside each address.
+func refusedName(ev *audit.Event) bool {
+	q := ev.DNS
+	return q != nil && ev.Of == "" && len(q.Answers) == 0 && q.Type != "HTTPS" && q.Type != "SVCB"
+}
+
+func (s *summary) unanswered(ev *audit.Event) {
+	if !refusedName(ev) {
+		return
+	}
+	q := ev.DNS
+	what, code, why := "dns "+strings.TrimSuffix(q.Question, "."), q.Rcode, "there is no such name inside"
+	if q.Type != "A" && q.Type != "AAAA" {
+		what = "dns " + q.Type + " " + strings.TrimSuffix(q.Question, ".")
+	}
+	switch q.Rcode {
+	case "NXDOMAIN":
+	case "NOERROR":
+		code, why = "no records", "no rule of egress.dns grants them"
+	default:
+		why = "the question is not one that is answered"
+	}
+	s.refuse(what, code, why, "", 1)
 }
 
 func (s *summary) refuse(what, code, public, fix string, n int) {

@@ -73,6 +73,9 @@ func ParseParent(text, resolves string) (p proxy.Parent, err error) {
 	if u.User != nil { // not repeated
 		return p, errors.New("a user and password have no place in the URL: name where they are with login")
 	}
+	if u.Scheme == "socks5h" {
+		return p, errors.New("socks5h says that the parent looks names up: write socks5, and say that with resolve, parent")
+	}
 	port, known := map[string]uint16{"http": 0, "https": 443, "socks5": 1080}[u.Scheme]
 	if !known {
 		return p, fmt.Errorf("%s: expected %s", u.Scheme, parentForm)

@@ -9,7 +9,7 @@ import (
 
 // systemWords is what the system says of a file or an address, behind the call
 // that it answered.
-var systemWords = regexp.MustCompile(`(?:(?:^|: |\(|; |\n)(openat|open|fstatat|stat|lstat|mkdirat|mkdir|readlink|readdirent|read|chdir|unlinkat|fork/exec|dial unix|dial tcp|listen tcp|listen tcp4|listen tcp6|listen unix) )([^\n]*?): (?:(?:connect|bind|listen): )?(no such file or directory|permission denied|is a directory|not a directory|address already in use|cannot assign requested address|connection refused)`)
+var systemWords = regexp.MustCompile(`(?:(?:^|: |\(|; |\n *)(openat|open|fstatat|stat|lstat|mkdirat|mkdir|readlink|readdirent|read|chdir|unlinkat|fork/exec|dial unix|dial tcp|listen tcp|listen tcp4|listen tcp6|listen unix) )([^\n]*?): (?:(?:connect|bind|listen): )?(no such file or directory|permission denied|is a directory|not a directory|address already in use|cannot assign requested address|connection refused)`)
 
 var plainWords = map[string]string{
 	"is a directory":                  "it is a directory",

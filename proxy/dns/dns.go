@@ -6,6 +6,7 @@ package dns
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -241,7 +242,9 @@ func reverse(name string) (netip.Addr, bool) {
 	if n, ok := strings.CutSuffix(name, ".in-addr.arpa"); ok {
 		parts = strings.Split(n, ".")
 	} else if n, ok := strings.CutSuffix(name, ".ip6.arpa"); ok && len(n) == 63 {
-		parts, sep, group = strings.Split(n, "."), ":", 4
+		if parts, sep, group = strings.Split(n, "."), ":", 4; len(parts) != 32 || slices.ContainsFunc(parts, func(s string) bool { return len(s) != 1 }) {
+			return netip.Addr{}, false
+		}
 	}
 	var b strings.Builder
 	for i := len(parts) - 1; i >= 0; i-- {

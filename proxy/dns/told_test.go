@@ -380,7 +380,7 @@ func FuzzQuery(f *testing.F) {
 
 // A name that stands for an address is that address's, and no other's.
 func FuzzReverse(f *testing.F) {
-	for _, s := range []string{"1.2.3.4.in-addr.arpa.", strings.Repeat("0.", 31) + "1.ip6.arpa.", "::1.in-addr.arpa.", "x"} {
+	for _, s := range []string{"1.2.3.4.in-addr.arpa.", strings.Repeat("0.", 31) + "1.ip6.arpa.", "::1.in-addr.arpa.", "x", strings.Repeat("0.", 24) + ".00.0.0.0.00..1.ip6.arpa"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, name string) {

@@ -9,11 +9,12 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
+
+	"sallyport/proxy/causes"
 )
 
 // Bounds of one question.
@@ -112,7 +113,7 @@ func (r *Resolver) LookupNetIP(ctx context.Context, network, name string) ([]net
 	if all := slices.Concat(found...); len(all) > 0 { // a family that gave none is not reached
 		return all, nil
 	}
-	err := joined(errs)
+	err := causes.Join(errs...)
 	if err == nil {
 		return nil, &net.DNSError{Err: "no address", Name: name, IsNotFound: true}
 	}
@@ -204,31 +205,8 @@ func (r *Resolver) ask(ctx context.Context, name string, qtype uint16) (*dns.Msg
 			break
 		}
 	}
-	return nil, joined(errs)
+	return nil, causes.Join(errs...)
 }
-
-// joined is errors.Join in one line, for what goes into records: each thing once.
-func joined(errs []error) error {
-	errs = slices.DeleteFunc(slices.Clone(errs), func(err error) bool { return err == nil })
-	if len(errs) < 2 {
-		return errors.Join(errs...)
-	}
-	var said []string
-	for _, err := range errs {
-		if s := err.Error(); !slices.Contains(said, s) {
-			said = append(said, s)
-		}
-	}
-	return &several{strings.Join(said, "; "), errs}
-}
-
-type several struct {
-	text string
-	all  []error
-}
-
-func (s *several) Error() string   { return s.text }
-func (s *several) Unwrap() []error { return s.all }
 
 func b2i(b bool) int {
 	if b {

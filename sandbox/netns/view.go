@@ -1,6 +1,7 @@
 package netns
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -123,7 +124,9 @@ func view(o *order) (ptmx *os.File, err error) {
 	}
 	slices.SortStableFunc(parts, func(a, b part) int { return strings.Count(a.target, "/") - strings.Count(b.target, "/") })
 	for _, p := range parts {
-		if err := placeFor(p.dir, in(p.target)); err != nil {
+		if err := placeFor(p.dir, in(p.target)); errors.Is(err, unix.EROFS) {
+			return nil, fmt.Errorf("nothing can be shown at %s: it does not exist, and the directory above it is the system's, which is read-only inside", p.target)
+		} else if err != nil {
 			return nil, fmt.Errorf("a place for %s: %w", p.target, err)
 		}
 		if err := attach(p.fd, in(p.target)); err != nil {
