@@ -1,6 +1,6 @@
 GO ?= go
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
-POLICIES = policies/default policies/library/tests/lib policies/library/tests/presets policies/presets policies/scaffold policies/examples/guardrails policies/examples/github policies/examples/packages policies/examples/llm policies/examples/grpc policies/examples/browser policies/examples/names deploy/compose/policy
+POLICIES = policies/default policies/library/tests/lib policies/library/tests/presets policies/presets policies/scaffold policies/examples/guardrails policies/examples/tenants policies/examples/github policies/examples/packages policies/examples/llm policies/examples/grpc policies/examples/browser policies/examples/names deploy/compose/policy
 TESTFLAGS ?= -race -tags netgo,osusergo -count=1 -timeout 25m
 
 .PHONY: build install check test tools fuzz soak mutants bench bench-peers clean

@@ -15,4 +15,5 @@ var shelves = []mutant{
 	{[]int{435}, "policies/library/presets/git.rego", "\tinput.request.query == {\"service\": [\"git-upload-pack\"]}\n", "\tinput.request.query.service\n", "policy/rego", "TestLibraryTests"},
 	{[]int{435}, "policies/library/presets/npm.rego", "not lib.path_near(\"/-\")", "not lib.path_under(\"/-\")", "policy/rego", "TestLibraryTests"},
 	{[]int{435}, "policies/library/presets/containers.rego", "actions == \"pull\"", "startswith(actions, \"pull\")", "policy/rego", "TestLibraryTests"},
+	{[]int{436}, "policies/library/lib/values.rego", "`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`", "`^[a-z0-9]([a-z0-9./-]{0,61}[a-z0-9])?$`", "policy/rego", "TestLibraryTests"},
 }

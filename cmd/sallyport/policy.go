@@ -15,7 +15,7 @@ func policyCommand() *cobra.Command {
 		Example: `  sallyport policy check ./policy && sallyport policy test ./policy
   sallyport policy ls`,
 	}
-	cmd.AddCommand(policyCheckCommand(), policyInitCommand(), policyEvalCommand(), policyTestCommand(), policyBenchCommand(), policyReplayCommand(), policyFmtCommand(), policyListCommand())
+	cmd.AddCommand(policyCheckCommand(), policyInitCommand(), policyEvalCommand(), policyTestCommand(), policyBenchCommand(), policyReplayCommand(), policySchemaCommand(), policyFmtCommand(), policyListCommand())
 	return group(cmd)
 }
 

@@ -14,8 +14,8 @@ func policyInitCommand() *cobra.Command {
 		Use:   "init DIR",
 		Short: "Write a policy to begin with, its tests, and what OPA's own commands need",
 		Long: `init writes DIR/policy: rules, data and tests to change. Beside it, DIR/sallyport has the modules that compose a decision,
-with the library, and DIR/schema the input of each phase as JSON Schema, so that "opa test policy sallyport", "opa check --strict policy
-sallyport" and editors work on it too. What sallyport is given is DIR/policy alone. No file is overwritten.`,
+with the library, DIR/schema the input of each phase as JSON Schema, and DIR/annotations which package has which, so that "opa test policy
+sallyport", "opa check --strict --schema schema policy sallyport annotations" and editors work on it too. What sallyport is given is DIR/policy alone. No file is overwritten.`,
 		Example: `  sallyport policy init ./egress && sallyport policy check ./egress/policy && sallyport policy test ./egress/policy`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

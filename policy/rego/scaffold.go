@@ -1,7 +1,6 @@
 package rego
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,17 +14,22 @@ import (
 
 // Scaffold writes a policy to begin with into DIR/policy, and beside it what OPA's
 // own commands and editors need: the modules that compose a decision and the library in
-// DIR/sallyport, and the schemas of the input in DIR/schema. A file that is there
+// DIR/sallyport, the schemas of the input in DIR/schema, and in DIR/annotations which
+// package has which of these. A file that is there
 // already is left alone: then nothing is written. It returns the names of the files.
 func Scaffold(dir string) ([]string, error) {
 	files := map[string][]byte{}
 	take := func(from fs.FS, below, to string) error {
 		return fs.WalkDir(from, below, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), "schema_") { // annotations, which OPA's commands would want a flag for
+			if err != nil || d.IsDir() {
 				return err
 			}
 			b, err := fs.ReadFile(from, path)
-			files[filepath.Join(to, strings.TrimPrefix(path, below))] = b
+			name := filepath.Join(to, strings.TrimPrefix(path, below))
+			if annotation, ok := strings.CutPrefix(d.Name(), "schema_"); ok { // for which OPA's commands want a flag
+				name = filepath.Join("annotations", annotation)
+			}
+			files[name] = b
 			return err
 		})
 	}
@@ -38,12 +42,12 @@ func Scaffold(dir string) ([]string, error) {
 	if err := take(policies.Library, "library", "sallyport"); err != nil {
 		return nil, err
 	}
-	for ph, s := range schemas {
-		b, err := json.MarshalIndent(s, "", "  ")
+	for _, ph := range SchemaPhases() {
+		b, err := Schema(ph)
 		if err != nil {
 			return nil, err
 		}
-		files[filepath.Join("schema", string(ph)+".json")] = append(b, '\n')
+		files[filepath.Join("schema", ph+".json")] = b
 	}
 	names := make([]string, 0, len(files))
 	for name := range files {

@@ -34,3 +34,7 @@ _has(collection, value) if {
 	is_array(collection)
 	value in collection
 }
+
+# is_label holds for a text of up to 63 lower-case letters, digits and hyphens in between: one
+# that can be a part of a host or path, such as a property, and never more than one.
+is_label(text) if regex.match(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`, text)

@@ -133,3 +133,20 @@ test_denied[code] if {
 	d := sallyport.egress.decision with input as object.union(get, patch)
 	d.deny == {code}
 }
+
+test_is_label[text] if {
+	some text, want in {
+		"t1": true,
+		"a-b": true,
+		"a": true,
+		"": false,
+		"-a": false,
+		"a-": false,
+		"A": false,
+		"a.b": false,
+		"a/b": false,
+		"a\n": false,
+		"a%2Fb": false,
+	}
+	{true | lib.is_label(text)} == {true | want}
+}
