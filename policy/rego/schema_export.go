@@ -50,7 +50,7 @@ func described(schema any, path string) any {
 				fields[name] = described(f, strings.TrimPrefix(path+"."+name, "."))
 			}
 			out[k] = fields
-		case k == "additionalProperties":
+		case k == "additionalProperties", k == "items":
 			out[k] = described(v, path+".*")
 		default:
 			out[k] = v
@@ -77,6 +77,9 @@ func inputFields(schema any, path string) (out []string) {
 	}
 	if more, ok := m["additionalProperties"].(map[string]any); ok {
 		out = append(out, inputFields(more, path+".*")...)
+	}
+	if items, ok := m["items"].(map[string]any); ok && items["properties"] != nil {
+		out = append(out, inputFields(items, path+".*")...)
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
