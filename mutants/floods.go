@@ -32,8 +32,11 @@ var floods = []mutant{
 	{[]int{134}, "proxy/proxy.go", "ReadHeaderTimeout:            s.cfg.Patience.Handshake,", "", e2e, "TestSlowClientsEnd"},
 	{[]int{357}, "proxy/strict.go", "c.lost.Store(c.Ended() < c.bodies)", "_ = c.bodies", "proxy", "TestRestOfABodyIsNoRequest"},
 	{[]int{138}, "proxy/frames/frames.go", "if !c.carries() && !c.counted() {", "if false {", e2e, "TestFrameFloods"},
-	{[]int{138}, "proxy/framed.go", "return &s.door.strangers.frames", "return &f.gate.frames", "proxy", "TestFrameFloodsAtDoors"},
+	{[]int{138}, "proxy/slack.go", "return &s.door.strangers.slack", "return &f.gate.slack", "proxy", "TestFrameFloodsAtDoors"},
 	{[]int{138}, "proxy/doorconn.go", "h2.NewConn(f.framed(c, 1), streamMark)", "h2.NewConn(c, streamMark)", "proxy", "TestFrameFloodsAtDoors"},
+	{[]int{45}, "proxy/records/records.go", "if !c.room() {\n\t\t\tc.ended = true", "if false {\n\t\t\tc.ended = true", e2e, "TestRecordFloods"},
+	{[]int{45}, "proxy/records/wire.go", "w.room != nil && !w.room()", "w.room != nil && w.have < 0", e2e, "TestRecordFloods"},
+	{[]int{45}, "proxy/records/wire.go", "k := min(w.left, len(p)-n)", "k := len(p) - n", "proxy/records", "TestRecordsAreReadApart"},
 	{[]int{138}, "proxy/frames/frames.go", "flags&padded == 0 &&", "", "proxy/frames", "TestFloods"},
 	{[]int{138}, "proxy/frames/frames.go", "b.left = max(b.left, min(b.left+n, most))", "_ = n", "proxy/frames", "TestFloods"},
 }

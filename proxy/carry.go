@@ -164,10 +164,10 @@ func (f *flow) intercept(c net.Conn, hello *sniff.Hello) {
 		f.refuseOpaque(refuse(502, "leaf", "no certificate could be made for this name").because(err), nil, "tls")
 		return
 	}
-	tc := tls.Server(&flowConn{Conn: c, flow: f}, g.tls.forLeaf(cert))
+	tc := f.sealed(c, g.tls.forLeaf(cert))
 	f.deadline(g.srv.cfg.Patience.Handshake)
 	if err := tc.HandshakeContext(g.ctx); err != nil {
-		f.refuseOpaque(refuse(400, "tls_handshake", "the TLS handshake failed; is sallyport's CA trusted by this client?").because(err), nil, "tls")
+		f.refuseOpaque(unshaken(err, refuse(400, "tls_handshake", "the TLS handshake failed; is sallyport's CA trusted by this client?")), nil, "tls")
 		return
 	}
 	f.deadline(0)

@@ -150,10 +150,10 @@ func (g *Gate) greet(c net.Conn, d *Door) {
 		}
 		return nil
 	}
-	tc := tls.Server(c, cfg)
+	tc := f.sealed(c, cfg)
 	f.deadline(g.srv.cfg.Patience.Handshake)
 	if err := tc.HandshakeContext(g.ctx); err != nil {
-		f.turnAway(refuse(http.StatusBadRequest, "proxy_tls", "TLS to the proxy failed, or its client is not the one").because(err))
+		f.turnAway(unshaken(err, refuse(http.StatusBadRequest, "proxy_tls", "TLS to the proxy failed, or its client is not the one")))
 		return
 	}
 	f.deadline(0)

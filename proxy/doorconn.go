@@ -13,6 +13,7 @@ import (
 	"sallyport/dest"
 	"sallyport/proxy/canon"
 	"sallyport/proxy/h2"
+	"sallyport/proxy/records"
 )
 
 // streamMark is the field of an answer to CONNECT that names its connection.
@@ -56,14 +57,14 @@ func (d *doorServer) shutdown(ctx context.Context) error {
 // A doorConn is a connection of a client that speaks HTTP/2 with the explicit proxy.
 type doorConn struct {
 	*h2.Conn
-	tls   *tls.Conn
+	tls   *records.Conn
 	flow  *flow
 	ahead []byte
 }
 
 // share takes a connection, of which a byte was read, to where many requests are read
 // beside each other.
-func (f *flow) share(c *tls.Conn, ahead byte) {
+func (f *flow) share(c *records.Conn, ahead byte) {
 	if s := f.route.shown; s != nil {
 		s.mu.Lock()
 		s.many = true

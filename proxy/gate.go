@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"sallyport/dest"
-	"sallyport/proxy/frames"
 	"sallyport/proxy/leaf"
 	"sallyport/sandbox"
 )
@@ -36,14 +35,14 @@ type Gate struct {
 	tls       *tlsServer
 	floods    *floods
 	failed    *failures
-	inspected atomic.Int64  // bytes of memory
-	exchanges atomic.Int64  // that have no outcome yet
-	conns     atomic.Int64  // connections open
-	active    atomic.Int64  // requests under way
-	pace      pace          // of requests
-	quotas    quotas        // of policies
-	questions questions     // that name servers are asked
-	frames    frames.Budget // of HTTP/2 that carry nothing
+	inspected atomic.Int64 // bytes of memory
+	exchanges atomic.Int64 // that have no outcome yet
+	conns     atomic.Int64 // connections open
+	active    atomic.Int64 // requests under way
+	pace      pace         // of requests
+	quotas    quotas       // of policies
+	questions questions    // that name servers are asked
+	slack     slack        // for what carries nothing
 
 	ctx    context.Context
 	cancel context.CancelFunc

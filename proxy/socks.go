@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"crypto/sha256"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"net/netip"
 	"time"
 
+	"sallyport/proxy/records"
 	"sallyport/proxy/socks"
 )
 
@@ -25,7 +25,7 @@ func (f *flow) hear(c net.Conn) {
 		return
 	}
 	f.mute.Store(false)
-	if tc, ok := c.(*tls.Conn); ok && tc.ConnectionState().NegotiatedProtocol == "h2" {
+	if tc, ok := c.(*records.Conn); ok && tc.ConnectionState().NegotiatedProtocol == "h2" {
 		f.deadline(0)
 		f.share(tc, first[0])
 		return

@@ -5,8 +5,6 @@ import (
 	"net/netip"
 	"sync"
 	"time"
-
-	"sallyport/proxy/frames"
 )
 
 // Bounds of what those can cause who have not shown who they are.
@@ -25,7 +23,7 @@ type strangers struct {
 	from    map[netip.Addr]int
 	guesses map[netip.Addr]time.Time // when all that was guessed is forgiven
 	rest    time.Time                // of sources beyond those that are kept apart
-	frames  frames.Budget            // of HTTP/2 that carry nothing
+	slack   slack                    // for what carries nothing
 }
 
 func newStrangers() *strangers {

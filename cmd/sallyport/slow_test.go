@@ -144,3 +144,16 @@ func TestSlowReaders(t *testing.T) {
 		client.CloseIdleConnections()
 	}
 }
+
+// cpu is the time that the sidecar has calculated for, to a hundredth of a second.
+func (s *side) cpu() time.Duration {
+	s.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.b.cmd.Process.Pid))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	f := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	user, _ := strconv.Atoi(f[11])
+	system, _ := strconv.Atoi(f[12])
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
