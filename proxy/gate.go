@@ -46,9 +46,10 @@ type Gate struct {
 
 	ctx    context.Context
 	cancel context.CancelFunc
-	wg     sync.WaitGroup
 
 	mu        sync.Mutex
+	going     int       // goroutines of connections
+	gone      sync.Cond // there are none
 	listeners []net.Listener
 	flows     map[*flow]struct{}
 	live      map[*live]struct{}
@@ -70,6 +71,7 @@ func (s *Server) Open(sb *sandbox.Sandbox, pol Decider, names Names) *Gate {
 		live:   map[*live]struct{}{},
 		relays: map[*relay]struct{}{},
 	}
+	g.gone.L = &g.mu
 	g.ward.Store(g.newWard(sb, pol, nil))
 	g.floods = newFloods(g)
 	s.mu.Lock()
@@ -154,7 +156,11 @@ func (g *Gate) forget(l net.Listener) {
 // goes does something about a connection in a goroutine of its own. A bug ends
 // that connection, not the proxy (hostile 147).
 func (g *Gate) goes(c net.Conn, do func()) {
-	g.wg.Go(func() {
+	g.mu.Lock()
+	g.going++
+	g.mu.Unlock()
+	go func() {
+		defer g.went()
 		defer func() {
 			if p := recover(); p != nil {
 				g.srv.cfg.Log.Error().Str("panic", fmt.Sprint(p)).Bytes("stack", debug.Stack()).Str("sandbox", g.Sandbox().Name).Msg("connection")
@@ -162,7 +168,24 @@ func (g *Gate) goes(c net.Conn, do func()) {
 			}
 		}()
 		do()
-	})
+	}()
+}
+
+func (g *Gate) went() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.going--; g.going == 0 {
+		g.gone.Broadcast()
+	}
+}
+
+// wait returns when nothing goes on. Requests that are under way may begin more.
+func (g *Gate) wait() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for g.going > 0 {
+		g.gone.Wait()
+	}
 }
 
 // drain stops accepting and waits for connections that are being sniffed or
@@ -170,7 +193,7 @@ func (g *Gate) goes(c net.Conn, do func()) {
 func (g *Gate) drain(ctx context.Context) {
 	g.closeListeners()
 	done := make(chan struct{})
-	go func() { g.wg.Wait(); close(done) }()
+	go func() { g.wait(); close(done) }()
 	select {
 	case <-done:
 	case <-ctx.Done():
@@ -213,7 +236,7 @@ func (g *Gate) close() {
 		sever(f.raw)
 	}
 	g.mu.Unlock()
-	g.wg.Wait()
+	g.wait()
 	g.ward.Load().pools.close()
 	g.floods.close()
 	g.srv.mu.Lock()
