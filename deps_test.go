@@ -51,8 +51,8 @@ func packages(t *testing.T) (out []pkg) {
 // binary knows everything.
 func TestImports(t *testing.T) {
 	may := map[string][]string{
-		"cmd/sidecar":      {"admin", "audit", "cmd/terms", "cmd/words", "config", "confine", "credentials", "credentials/command", "dest", "metrics", "policies", "policy", "policy/bundle", "policy/rego", "proxy", "proxy/dns", "proxy/leaf", "proxy/parent", "proxy/resolve", "sandbox", "sandbox/netns"},
-		"cmd/terms":        {"admin", "config", "credentials", "credentials/assertion", "credentials/command", "credentials/endpoint", "credentials/env", "credentials/file", "credentials/oauth2", "dest", "proxy", "proxy/parent", "proxy/resolve", "sandbox"},
+		"cmd/sidecar":      {"admin", "audit", "cmd/terms", "cmd/words", "config", "confine", "credentials", "credentials/command", "credentials/systemd", "dest", "metrics", "policies", "policy", "policy/bundle", "policy/rego", "proxy", "proxy/dns", "proxy/leaf", "proxy/parent", "proxy/resolve", "sandbox", "sandbox/netns"},
+		"cmd/terms":        {"admin", "config", "credentials", "credentials/age", "credentials/assertion", "credentials/aws", "credentials/command", "credentials/endpoint", "credentials/env", "credentials/file", "credentials/gcp", "credentials/github", "credentials/inherited", "credentials/oauth2", "credentials/systemd", "credentials/vault", "dest", "proxy", "proxy/parent", "proxy/resolve", "sandbox"},
 		"cmd/words":        {},
 		"dest":             {},
 		"differ":           {}, // holds tests alone
@@ -98,6 +98,13 @@ func TestImports(t *testing.T) {
 		"credentials/assertion": {"credentials"},
 		"credentials/command":   {"credentials", "credentials/endpoint"},
 		"credentials/endpoint":  {}, // asks servers, and knows no secret's name
+		"credentials/age":       {"credentials"},
+		"credentials/aws":       {"credentials", "credentials/endpoint"},
+		"credentials/gcp":       {"credentials", "credentials/assertion", "credentials/endpoint"},
+		"credentials/github":    {"credentials", "credentials/assertion", "credentials/endpoint"},
+		"credentials/inherited": {"credentials"},
+		"credentials/systemd":   {"credentials/file"}, // a credential of a service is a file
+		"credentials/vault":     {"credentials", "credentials/endpoint"},
 		"credentials/oauth2":    {"credentials", "credentials/assertion", "credentials/endpoint"},
 	}
 	free := []string{"cmd/sallyport", "bench", "mutants", "origin/calls/caller"}

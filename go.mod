@@ -3,7 +3,9 @@ module sallyport
 go 1.26.0
 
 require (
+	filippo.io/age v1.3.2 // opens encrypted files of secrets
 	github.com/andybalholm/brotli v1.2.8 // br answers are decoded to be searched for credentials
+	github.com/aws/aws-sdk-go-v2 v1.48.0 // signs what is asked of AWS (SigV4)
 	github.com/coreos/go-systemd/v22 v22.7.0 // readiness, watchdog and socket activation
 	github.com/elazarl/goproxy v1.9.3 // the handler chain that carries every request, and the point where CONNECT is decided
 	github.com/google/nftables v0.3.0 // the rules of a sealed namespace, without the nft program
@@ -75,4 +77,9 @@ require (
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.59.0 // indirect
 	golang.org/x/text v0.44.0 // indirect
+)
+
+require (
+	filippo.io/hpke v0.4.0 // indirect
+	github.com/aws/smithy-go v1.28.9 // indirect
 )

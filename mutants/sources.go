@@ -21,4 +21,13 @@ var sources = []mutant{
 	{[]int{443}, "credentials/command/broker.go", "|| a.Program < 0 || a.Program >= len(table) ||", "||", "credentials/command", "TestBrokerIsToldNonsense"},
 	{[]int{443}, "cmd/sidecar/broker.go", "case limits != nil: // and", "case limits != nil && false: // and", e2e, "TestPrograms"},
 	{[]int{443}, "cmd/sidecar/broker.go", "[]string{\"GOTRACEBACK=none\"}", "os.Environ()", e2e, "TestPrograms"},
+	{[]int{444}, "credentials/github/github.go", "if !named(r) || len(s.o.Repositories) > 0 && !slices.Contains(s.o.Repositories, r) {", "if !named(r) {", "credentials/github", "TestTokensAreNarrow"},
+	{[]int{444}, "credentials/github/github.go", "err = ask.granted(o)", "_ = ask.granted", "credentials/github", "TestTokensAreNarrow"},
+	{[]int{445}, "credentials/aws/aws.go", "case !strings.Contains(r.Role.Arn, \":\"+account+\":assumed-role/\"+role+\"/\"):", "case account+role == \"\":", "credentials/aws", "TestKeysAndRoles"},
+	{[]int{445}, "credentials/aws/aws.go", "if slices.Contains(codes, x.Code) {", "if slices.Contains(codes, \"\") {", "credentials/aws", "TestKeysAndRoles"},
+	{[]int{446}, "credentials/vault/vault.go", "_ = s.revoke(ctx, old)", "_ = s.revoke", "credentials/vault", "TestLeases"},
+	{[]int{446}, "credentials/vault/vault.go", "life < l.life/2 {", "life < 0 {", "credentials/vault", "TestLeases"},
+	{[]int{446}, "credentials/vault/vault.go", "&& s.forget() {", "&& s.isEnded() {", "credentials/vault", "TestLogins"},
+	{[]int{447}, "credentials/age/age.go", "case err != nil:\n\t\t\terr = errors.New(\"it was cut or changed\")\n", "case false:\n", "credentials/age", "TestSealedFiles"},
+	{[]int{448}, "credentials/inherited/inherited.go", "|| flags&unix.FD_CLOEXEC != 0 {", "{", "credentials/inherited", "TestInherited"},
 }

@@ -9,6 +9,7 @@ import (
 
 	"sallyport/config"
 	"sallyport/confine"
+	"sallyport/credentials/systemd"
 )
 
 // A footprint is what a configuration names of the file system.
@@ -31,7 +32,11 @@ func footprintOf(file string, f *config.File) (out footprint) {
 		}
 	}
 	source := func(at config.Text, format string, a ...any) {
-		if path, ok := strings.CutPrefix(at.S, "file:"); ok {
+		path, ok := strings.CutPrefix(at.S, "file:")
+		if name, of := strings.CutPrefix(at.S, "systemd:"); of {
+			path, ok = systemd.Path(name), systemd.Path(name) != ""
+		}
+		if ok {
 			out.files = append(out.files, named{fmt.Sprintf(format, a...), rel(path), at})
 		}
 	}
@@ -46,12 +51,7 @@ func footprintOf(file string, f *config.File) (out footprint) {
 		read(p.ClientKey, "policies[%d].client_key", i)
 	}
 	for i, c := range f.Credentials {
-		source(c.Source.From, "credentials[%d].source", i)
-		a := c.Source.OAuth2
-		source(a.ClientSecret, "credentials[%d].source.oauth2.client_secret", i)
-		source(a.Token, "credentials[%d].source.oauth2.token", i)
-		source(a.Key, "credentials[%d].source.oauth2.key", i)
-		read(a.CA, "credentials[%d].source.oauth2.ca", i)
+		sourcesOf(c.Source, fmt.Sprintf("credentials[%d].source", i), func(at config.Text, key string) { source(at, "%s", key) }, func(at config.Text, key string) { read(at, "%s", key) })
 	}
 	for i, t := range f.Network.UpstreamCA {
 		read(t, "network.upstream_ca[%d]", i)

@@ -1,6 +1,7 @@
 package terms
 
 import (
+	"errors"
 	"strings"
 
 	"sallyport/config"
@@ -9,6 +10,8 @@ import (
 	"sallyport/credentials/endpoint"
 	"sallyport/credentials/env"
 	"sallyport/credentials/file"
+	"sallyport/credentials/inherited"
+	"sallyport/credentials/systemd"
 )
 
 // Sources open what a configuration says of where secrets are. What is wrong is
@@ -33,6 +36,11 @@ func (s *Sources) open(key string, c config.Source, to config.Text) (credentials
 	}{
 		{"oauth2", c.OAuth2.At, func(o *opening) (credentials.Source, credentials.Terms) { return o.oauth2(c.OAuth2) }, ""},
 		{"exec", c.Exec.At, func(o *opening) (credentials.Source, credentials.Terms) { return o.exec(c.Exec, to) }, to.S},
+		{"age", c.Age.At, func(o *opening) (credentials.Source, credentials.Terms) { return o.age(c.Age) }, ""},
+		{"github_app", c.GitHub.At, func(o *opening) (credentials.Source, credentials.Terms) { return o.github(c.GitHub) }, ""},
+		{"aws", c.AWS.At, func(o *opening) (credentials.Source, credentials.Terms) { return o.aws(c.AWS) }, ""},
+		{"gcp", c.GCP.At, func(o *opening) (credentials.Source, credentials.Terms) { return o.gcp(c.GCP) }, ""},
+		{"vault", c.Vault.At, func(o *opening) (credentials.Source, credentials.Terms) { return o.vault(c.Vault) }, ""},
 	}
 	var names, found []string
 	at := c.From.Pos
@@ -69,7 +77,7 @@ func (s *Sources) open(key string, c config.Source, to config.Text) (credentials
 		return nil, false
 	}
 	if c.From.S == "" {
-		s.Bad.Add(c.At, key, "expected env:VARIABLE, file:PATH, or one of the keys %s", strings.Join(names, ", "))
+		s.Bad.Add(c.At, key, "expected env:VARIABLE, file:PATH, systemd:NAME, fd:NUMBER, or one of the keys %s", strings.Join(names, ", "))
 		return nil, false
 	}
 	o := &opening{Sources: s, at: c.From.Pos, key: key, ok: true}
@@ -97,32 +105,57 @@ func (o *opening) wrong(at config.Text, key, format string, a ...any) {
 	o.ok = false
 }
 
-// plain opens env:VARIABLE or file:PATH. A key is never put on a request itself. It
-// is nil when nothing is said.
+// plainForm is what a secret of a source itself, and the simplest of sources, is.
+const plainForm = "env:VARIABLE, file:PATH, systemd:NAME or fd:NUMBER"
+
+// plain opens one of those. A key is never put on a request itself. It is nil when
+// nothing is said.
 func (o *opening) plain(t config.Text, key string, isKey bool) credentials.Source {
 	if t.S == "" && key != "" {
 		return nil
 	}
-	var src credentials.Source
-	var err error
-	switch kind, arg, _ := strings.Cut(t.S, ":"); {
-	case arg == "" || kind != "env" && kind != "file":
-		o.wrong(t, key, "expected env:VARIABLE or file:PATH; what stands here is not repeated, since it may be a secret")
-		return nil
-	case kind == "env" && isKey:
-		src, err = env.NewKey(arg)
-	case kind == "env":
-		src, err = env.New(arg)
-	case isKey:
-		src, err = file.NewKey(o.Rel(arg))
+	take, fromFile, fromEnv := credentials.NewSecret, file.New, env.New
+	if isKey {
+		take, fromFile, fromEnv = credentials.NewKey, file.NewKey, env.NewKey
+	}
+	src, err := credentials.Source(nil), error(nil)
+	kind, arg, _ := strings.Cut(t.S, ":")
+	if arg == "" {
+		kind = ""
+	}
+	switch kind {
+	case "env":
+		src, err = opened(fromEnv(arg))
+	case "file":
+		src, err = opened(fromFile(o.Rel(arg)))
+	case "systemd":
+		src, err = opened(systemd.New(arg, fromFile))
+	case "fd":
+		src, err = opened(inherited.New(arg, take))
 	default:
-		src, err = file.New(o.Rel(arg))
+		err = errors.New("expected " + plainForm + "; what stands here is not repeated, since it may be a secret")
 	}
 	if err != nil {
 		o.wrong(t, key, "%v", err)
 		return nil
 	}
 	return src
+}
+
+// needed is plain of a key that there has to be; that it is missing was said
+// where the configuration was read.
+func (o *opening) needed(t config.Text, key string) credentials.Source {
+	src := o.plain(t, key, true)
+	o.ok = o.ok && src != nil
+	return src
+}
+
+// opened is what was opened, or nothing.
+func opened[S credentials.Source](s S, err error) (credentials.Source, error) {
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // endpoint opens where something is asked for.

@@ -40,10 +40,17 @@ type stamp struct {
 }
 
 // New reads a file. A relative path is made absolute.
-func New(path string) (*Source, error) { return open(path, credentials.NewSecret) }
+func New(path string) (*Source, error) {
+	return open(path, func(b []byte) (credentials.Secret, error) { return credentials.NewSecret(bytes.TrimRight(b, "\r\n")) })
+}
 
 // NewKey is New of what is never put on a request, such as a private key.
-func NewKey(path string) (*Source, error) { return open(path, credentials.NewKey) }
+func NewKey(path string) (*Source, error) {
+	return open(path, func(b []byte) (credentials.Secret, error) { return credentials.NewKey(bytes.TrimRight(b, "\r\n")) })
+}
+
+// NewDocument is NewKey of a file that is taken to the last byte.
+func NewDocument(path string) (*Source, error) { return open(path, credentials.NewKey) }
 
 func open(path string, take func([]byte) (credentials.Secret, error)) (*Source, error) {
 	abs, err := filepath.Abs(path)
@@ -57,7 +64,7 @@ func open(path string, take func([]byte) (credentials.Secret, error)) (*Source, 
 	return s, nil
 }
 
-// Fetch returns the content without the line end behind it.
+// Fetch returns the content, without the line end behind it unless it is a document.
 func (s *Source) Fetch(context.Context, credentials.Params) (credentials.Value, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,7 +97,7 @@ func (s *Source) Fetch(context.Context, credentials.Params) (credentials.Value, 
 	if len(b) > maxSize {
 		return fail(fmt.Errorf("it is larger than %d bytes", maxSize))
 	}
-	secret, err := s.take(bytes.TrimRight(b, "\r\n"))
+	secret, err := s.take(b)
 	clear(b)
 	if err != nil {
 		return fail(err)
