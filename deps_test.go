@@ -118,6 +118,7 @@ func TestImports(t *testing.T) {
 		"github.com/spf13/cobra":           "cmd/sallyport",
 		"github.com/prometheus":            "metrics",
 		"google.golang.org/grpc":           "origin/calls",
+		"oras.land/oras-go":                "policy/bundle origin/bundles",
 	}
 	for _, p := range packages(t) {
 		if slices.Contains(free, p.ImportPath) || p.ImportPath == "" {

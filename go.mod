@@ -8,6 +8,7 @@ require (
 	github.com/aws/aws-sdk-go-v2 v1.48.0 // signs what is asked of AWS (SigV4)
 	github.com/coreos/go-systemd/v22 v22.7.0 // readiness, watchdog and socket activation
 	github.com/elazarl/goproxy v1.9.3 // the handler chain that carries every request, and the point where CONNECT is decided
+	github.com/google/go-containerregistry v0.22.1 // a registry for tests; not in the binary
 	github.com/google/nftables v0.3.0 // the rules of a sealed namespace, without the nft program
 	github.com/google/renameio/v2 v2.0.2 // files of the sidecar's state appear whole or not at all
 	github.com/google/uuid v1.6.0 // UUIDv7 for records and sandboxes
@@ -15,6 +16,7 @@ require (
 	github.com/klauspost/compress v1.20.4 // gzip and zstd answers are decoded to be searched for credentials
 	github.com/miekg/dns v1.1.73 // the wire format of the name server inside, and of those outside that are asked
 	github.com/open-policy-agent/opa v1.22.2 // Rego
+	github.com/opencontainers/image-spec v1.1.1 // manifests of images that are bundles
 	github.com/prometheus/client_golang v1.24.1 // metrics, in the formats that Prometheus reads
 	github.com/rs/zerolog v1.35.1 // encodes records, and logs of the proxy itself
 	github.com/spf13/cobra v1.10.2 // the command line
@@ -26,6 +28,7 @@ require (
 	golang.org/x/sync v0.25.0 // one certificate for many that ask at once
 	golang.org/x/sys v0.50.0 // namespaces, mounts, seccomp, capabilities
 	golang.org/x/term v0.48.0 // the terminal of an interactive command
+	oras.land/oras-go/v2 v2.7.0 // bundles from OCI registries, with their tokens and digests
 	software.sslmate.com/src/go-pkcs12 v0.7.4 // a trust store for Java
 )
 
@@ -83,3 +86,5 @@ require (
 	filippo.io/hpke v0.4.0 // indirect
 	github.com/aws/smithy-go v1.28.9 // indirect
 )
+
+require github.com/opencontainers/go-digest v1.0.0 // indirect

@@ -9,8 +9,8 @@ type Policy struct {
 	Verify  Verify `yaml:"verify" doc:"who has to have signed the bundle; then an unsigned one is never taken"`
 	MaxSize Size   `yaml:"max_size" doc:"of a bundle, packed and unpacked; the default is 64MiB"`
 
-	URL           Text `yaml:"url" doc:"https://HOST/… where a bundle is published, in place of dir"`
-	Token         Text `yaml:"token" doc:"where the token is that it is asked for with: env:VARIABLE or file:PATH"`
+	URL           Text `yaml:"url" doc:"https://HOST/… where a bundle is published, or oci://REGISTRY/REPOSITORY:TAG where it is an image, in place of dir"`
+	Token         Text `yaml:"token" doc:"where the token is that it is asked for with, of a registry USER:PASSWORD: env:VARIABLE or file:PATH"`
 	CA            Text `yaml:"ca" doc:"PEM file of the CAs that the server's certificate may be of, in place of the system's"`
 	ClientCert    Text `yaml:"client_cert" doc:"PEM file of the certificate of who asks"`
 	ClientKey     Text `yaml:"client_key" doc:"PEM file of its key"`

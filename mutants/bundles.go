@@ -20,4 +20,7 @@ var bundled = []mutant{
 	{[]int{405}, "policy/bundle/http.go", "if sameOrigin(at, h.o.URL) {", "if true {", "policy/bundle", "TestTokensStayHome"},
 	{[]int{405}, "policy/bundle/redirect.go", "if dest.Judge(ip, nil).Class == dest.Metadata {", "if dest.Judge(ip, nil).Class == dest.Own {", "policy/bundle", "TestSources"},
 	{[]int{406}, "policy/bundle/kept.go", "if (&Bundle{Bytes: rest}).Sum() != k.Sum ||", "if", "policy/bundle", "TestKept"},
+	{[]int{407}, "policy/bundle/oci.go", "case layers[0].Size > s.o.Max:", "case false:", "policy/bundle", "TestRegistries"},
+	{[]int{407}, "policy/bundle/oci.go", "case r.URL.Scheme != \"https\":", "case false:", "policy/bundle", "TestRegistries"},
+	{[]int{408}, sidecarPkg + "/decided.go", "if !slices.Contains(strings.Fields(key), name) {", "if true {", sidecarPkg, "TestBundlesUnderLoad"},
 }

@@ -42,9 +42,11 @@ func (p *plan) fed(bad *config.Problems, key string, c config.Policy, v *rego.Ve
 		return nil
 	}
 	u, err := url.Parse(c.URL.S)
+	image, isImage := strings.CutPrefix(c.URL.S, "oci://")
 	switch {
+	case isImage:
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
-		return fail(c.URL.Pos, "url", "expected https://HOST[:PORT]/PATH")
+		return fail(c.URL.Pos, "url", "expected https://HOST[:PORT]/PATH or oci://REGISTRY/REPOSITORY:TAG")
 	case u.User != nil: // not repeated
 		return fail(c.URL.Pos, "url", "a user and password have no place in the URL: name where a token is with token")
 	case u.Fragment != "":
@@ -58,15 +60,24 @@ func (p *plan) fed(bad *config.Problems, key string, c config.Policy, v *rego.Ve
 	if err != nil {
 		return fail(c.URL.Pos, "url", "%v", err)
 	}
-	o := bundle.HTTPOptions{URL: u, TLS: set, Max: out.limit, Time: c.Poll.Timeout.D}
+	var token func() (string, error)
 	if c.Token.S != "" {
-		o.Token = func() (string, error) { return bearer(c.Token.S, rel, func(string) {}) }
+		token = func() (string, error) { return bearer(c.Token.S, rel, func(string) {}) }
 		if _, err := bearer(c.Token.S, rel, p.watch); err != nil {
 			return fail(c.Token.Pos, "token", "%v", err)
 		}
 	}
-	out.source = bundle.NewHTTP(o)
-	out.said = fmt.Sprint(c.URL.S, "\n", c.Token.S, "\n", is, out.limit, out.rollback, out.poll.Min, out.poll.Max, out.poll.Wait, o.Time)
+	if isImage {
+		if out.source, err = bundle.NewOCI(bundle.OCIOptions{Reference: image, Login: token, TLS: set, Max: out.limit, Time: c.Poll.Timeout.D}); err != nil {
+			return fail(c.URL.Pos, "url", "%v", err)
+		}
+		if c.Poll.Wait.D != 0 {
+			return fail(c.Poll.Wait.Pos, "poll.wait", "a registry waits for nothing: leave it out")
+		}
+	} else {
+		out.source = bundle.NewHTTP(bundle.HTTPOptions{URL: u, TLS: set, Token: token, Max: out.limit, Time: c.Poll.Timeout.D})
+	}
+	out.said = fmt.Sprint(c.URL.S, "\n", c.Token.S, "\n", is, out.limit, out.rollback, out.poll.Min, out.poll.Max, out.poll.Wait, c.Poll.Timeout.D)
 	return out
 }
 
