@@ -78,7 +78,7 @@ func (r *Request) bodyOf(is func(mediaType string) bool) ([]byte, error) {
 func (g *Grant) NeedsBody() bool {
 	for _, it := range g.items {
 		switch it.b.Place.Kind {
-		case JSON, Form:
+		case JSON, Form, SigV4:
 			return true
 		}
 	}

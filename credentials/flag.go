@@ -15,7 +15,7 @@ type Spec struct {
 	SourceKind, SourceArg string
 }
 
-const specForm = "NAME=SOURCE@https://HOST[:PORT][,as=bearer|basic:USER|header:NAME|query:NAME|cookie:NAME|json:/POINTER|form:NAME][,placeholder=VARIABLE[,shape=TEXT{N}]][,client_value=strip|require_placeholder|reject], where SOURCE is env:VARIABLE or file:PATH"
+const specForm = "NAME=SOURCE@https://HOST[:PORT][,as=bearer|basic:USER|header:NAME|query:NAME|cookie:NAME|json:/POINTER|form:NAME|sigv4:SERVICE:REGION:ACCESS_KEY_ID][,placeholder=VARIABLE[,shape=TEXT{N}]][,client_value=strip|require_placeholder|reject], where SOURCE is env:VARIABLE or file:PATH"
 
 // ParseSpec reads one.
 func ParseSpec(s string) (Spec, error) {

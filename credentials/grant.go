@@ -37,6 +37,10 @@ func (g *Grant) Uses() []Use {
 	return out
 }
 
+// Silent reports whether nothing of what was put on the request can come back, so that
+// its answer need not be searched.
+func (g *Grant) Silent() bool { return g.find == nil }
+
 // Apply strips the client's values from the places of everything that is bound
 // to the target, then puts the secrets in theirs. The body that the request has then
 // may be another one.

@@ -19,14 +19,16 @@ const (
 	Cookie Kind = "cookie" // a cookie beside those of the client (RFC 6265)
 	JSON   Kind = "json"   // a member of a JSON body, by its pointer (RFC 6901)
 	Form   Kind = "form"   // a field of a body as HTML forms have
+	SigV4  Kind = "sigv4"  // the signature of AWS
 )
 
 // A Place is where on a request a secret goes, and how it is written there. No part of
 // it ever comes from a sandbox.
 type Place struct {
 	Kind   Kind
-	Name   string // of the header, parameter, cookie or field; the pointer of json
-	User   string // of basic; "" is what the source says of user
+	Name   string // of the header, parameter, cookie or field; the pointer of json; the service of sigv4
+	User   string // of basic; "" is what the source says of user. The access key id of sigv4; "" is what the source says of access_key_id
+	Region string // of sigv4: those that may be signed for, parted by commas
 	Format string // of header: text with {secret}, {user} and other parts of the value; "" is the secret
 }
 
@@ -43,6 +45,8 @@ type Request struct {
 
 	kept []byte // the body, when it was read whole
 	user string // of the client, beside its placeholder
+
+	signature signature // of the client, which was taken off
 }
 
 // A placer knows one kind of place.
@@ -61,6 +65,8 @@ type placer interface {
 	// rendered is what is put there coded as a whole, so that the secret itself is not
 	// seen in it; nil where there is no such.
 	rendered(Value) []byte
+	// sends reports whether a secret of a value is sent as such, so that it can come back.
+	sends(Value) bool
 	// answered takes out of an answer's header what stands for the place.
 	answered(http.Header) int
 }
@@ -69,6 +75,7 @@ type placer interface {
 type plain struct{}
 
 func (plain) rendered(Value) []byte    { return nil }
+func (plain) sends(Value) bool         { return true }
 func (plain) answered(http.Header) int { return 0 }
 
 // placer returns that of a kind, nil when the kind is not known.
@@ -88,6 +95,8 @@ func (p Place) placer() placer {
 		return member{pointer: p.Name}
 	case Form:
 		return formField{name: p.Name}
+	case SigV4:
+		return sigv4{service: p.Name, regions: strings.Split(p.Region, ","), keyID: p.User}
 	}
 	return nil
 }
@@ -111,12 +120,12 @@ func (p Place) check() error {
 	return x.check()
 }
 
-var kinds = []string{"bearer", "basic", "header", "query", "cookie", "json", "form"}
+var kinds = []string{"bearer", "basic", "header", "query", "cookie", "json", "form", "sigv4"}
 
-const placeForms = "bearer, basic:USER, header:NAME, query:NAME, cookie:NAME, json:/POINTER or form:NAME"
+const placeForms = "bearer, basic:USER, header:NAME, query:NAME, cookie:NAME, json:/POINTER, form:NAME or sigv4:SERVICE:REGION:ACCESS_KEY_ID"
 
 // ParsePlace reads bearer, basic:USER, header:NAME, query:NAME, cookie:NAME,
-// json:/POINTER or form:NAME.
+// json:/POINTER, form:NAME or sigv4:SERVICE:REGION:ACCESS_KEY_ID.
 func ParsePlace(s string) (Place, error) {
 	kind, arg, hasArg := strings.Cut(s, ":")
 	switch k := Kind(kind); {
@@ -126,6 +135,10 @@ func ParsePlace(s string) (Place, error) {
 		return Place{Kind: Basic, User: arg}, nil
 	case (k == Header || k == Query || k == Cookie || k == JSON || k == Form) && arg != "":
 		p := Place{Kind: k, Name: arg}
+		return p, p.check()
+	case k == SigV4 && strings.Count(arg, ":") == 2:
+		parts := strings.Split(arg, ":")
+		p := Place{Kind: k, Name: parts[0], Region: parts[1], User: parts[2]}
 		return p, p.check()
 	}
 	return Place{}, fmt.Errorf("%s is not a way to place a secret; expected %s", s, placeForms)

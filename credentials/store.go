@@ -50,7 +50,7 @@ func (s *Store) Inherit(old *Store) {
 	for i := range old.bindings {
 		b := &old.bindings[i]
 		k := old.live[b.Name]
-		if k == nil {
+		if k == nil || !k.sent {
 			continue
 		}
 		s.inherit(former{b.Host, k.patterns, k.all, fmt.Sprintf("former %p\n", k.patterns)})
@@ -94,6 +94,7 @@ type known struct {
 	of       []string // the choice of each version
 	patterns *patterns
 	all      []pattern
+	sent     bool // it can come back
 }
 
 // How many values are still looked for: of one choice of a rotated credential,
@@ -166,6 +167,7 @@ func (s *Store) learn(b *Binding, p Params, v Value) *patterns {
 		k = &known{}
 		s.live[b.Name] = k
 	}
+	k.sent = k.sent || b.Place.placer().sends(v)
 	choice := p.key()
 	version := choice + v.Version
 	if slices.Contains(k.versions, version) {
@@ -301,7 +303,7 @@ func (s *Store) finder(names []string, t Target) *patterns {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all = slices.DeleteFunc(all, func(n string) bool { return s.live[n] == nil })
+	all = slices.DeleteFunc(all, func(n string) bool { return s.live[n] == nil || !s.live[n].sent })
 	switch {
 	case len(all)+len(past) == 0:
 		return nil

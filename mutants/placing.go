@@ -21,4 +21,10 @@ var placing = []mutant{
 	{[]int{454}, "credentials/placeholder.go", "appendPart(appendPart(nil, sandbox), name)", "appendPart(nil, name)", "credentials", "TestPlaceholderShapes"},
 	{[]int{454}, "credentials/client.go", "case b.ClientValue == RequirePlaceholder && has != thePlaceholder:", "case b.ClientValue == RequirePlaceholder && has == nothing:", "credentials", "TestClientValues"},
 	{[]int{120}, "credentials/client.go", "case b.ClientValue == RejectValue && has != nothing:", "case false:", "credentials", "TestClientValues"},
+	{[]int{123}, "credentials/sigv4.go", "case said != \"\" && said != region:", "case false:", "credentials", "TestSigV4"},
+	{[]int{123}, "credentials/sigv4.go", "if service != \"\" && service != s.service {", "if false {", "credentials", "TestSigV4"},
+	{[]int{123}, "credentials/sigv4.go", "if r.signature.asymmetric {", "if false {", "credentials", "TestSigV4"},
+	{[]int{123}, "credentials/sigv4.go", "if !slices.Contains(s.regions, region) {", "if false {", "credentials", "TestSigV4"},
+	{[]int{123}, "credentials/sigv4.go", "r.URL.RawQuery, had = withoutPair", "_, had = withoutPair", "credentials", "TestSigV4"},
+	{[]int{123}, "credentials/sigv4body.go", "s.last = hex.EncodeToString(mac(s.key, text))\n\treturn s.last", "return hex.EncodeToString(mac(s.key, text))", e2e, "TestS3"},
 }

@@ -101,6 +101,9 @@ func (x *exchange) hostField() string {
 
 // watch has the answer searched for the secrets of a grant.
 func (x *exchange) watch(g *credentials.Grant) {
+	if x.used = g; g.Silent() {
+		return
+	}
 	g.PrepareRequest(x.r.Header)
 	g.Within(room{x})
 	x.grant = g

@@ -60,14 +60,15 @@ type exchange struct {
 	told     string          // to that: the context of this request
 	nonce    string
 	created  int64
-	whole    []byte        // of the body, when policy read all of it
-	limits   policy.Limits // of all decisions about it
-	before   policy.Limits // of the one before a rewrite
-	most     int64         // bytes of the answer, by phase response; 0 is no limit
-	counted  func()        // gives back what policy has it counted to; nil when nothing
-	grant    *credentials.Grant
-	resized  bool  // its body is another one, with a credential in it
-	size     int64 // of that
+	whole    []byte             // of the body, when policy read all of it
+	limits   policy.Limits      // of all decisions about it
+	before   policy.Limits      // of the one before a rewrite
+	most     int64              // bytes of the answer, by phase response; 0 is no limit
+	counted  func()             // gives back what policy has it counted to; nil when nothing
+	grant    *credentials.Grant // whose secrets are looked for in the answer; nil when there are none
+	used     *credentials.Grant // that was put on
+	resized  bool               // its body is another one, with a credential in it
+	size     int64              // of that
 	stripped []string
 	dial     *dial
 	cause    context.Context // of what is sent: says whether a change or the clock cut it

@@ -152,7 +152,11 @@ func (x *exchange) scrub(resp *http.Response) error {
 		resp.Header.Del("Content-Length") // a length says something of what it is the length of (hostile 110)
 		resp.ContentLength = -1
 	}
+	tag := resp.Header["Etag"]
 	body, count, err := x.grant.ScrubBody(resp.Body, resp.Header)
+	if m := resp.Request.Method; body == http.NoBody && m != http.MethodGet && m != http.MethodHead && len(tag) > 0 { // of what the client wrote
+		resp.Header["Etag"] = tag
+	}
 	if err == nil && resp.StatusCode == http.StatusPartialContent {
 		err = errors.New("a part was not asked for")
 	}

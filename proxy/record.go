@@ -225,8 +225,8 @@ func (x *exchange) complete() {
 		ev.Server.Via = x.viaName()
 		x.result.Resends = x.dial.resends()
 	}
-	if x.grant != nil {
-		for _, u := range x.grant.Uses() {
+	if x.used != nil {
+		for _, u := range x.used.Uses() {
 			ev.Credential = append(ev.Credential, audit.CredentialUse{Name: u.Name, Kind: u.Kind, Version: u.Version, Source: u.Source, Place: u.Place, Client: u.Client})
 		}
 	}

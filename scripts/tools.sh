@@ -58,6 +58,7 @@ module requests python3-requests
 module websockets python3-websockets
 module aiosmtpd python3-aiosmtpd
 module grpc python3-grpcio
+module boto3 python3-boto3
 file /etc/ssl/certs/ca-certificates.crt ca-certificates
 [ -z "$missing" ] && exit 0
 line="apt-get install -y --no-install-recommends$missing"

@@ -118,7 +118,7 @@ be executed, 127 it was not found, 128+n it was ended by signal n.`,
 	fl.StringSliceVar(&f.preset, "preset", nil, "allow what `NAME` is used for, and no more: "+presetNames()+" (repeatable, or with commas)")
 	fl.StringArrayVar(&f.allowPrivate, "allow-private", nil, "let names lead to addresses in `CIDR` that are not public (repeatable)")
 	fl.StringVar(&f.policy, "policy", "", "decide with the Rego in `DIR`, or in a bundle (.tar.gz), instead of the flags above")
-	fl.StringArrayVar(&f.credential, "credential", nil, "put a secret on requests: `NAME=SOURCE@https://HOST`[:PORT], where SOURCE is env:VARIABLE or file:PATH,\nand ,as=bearer ,as=basic:USER ,as=header:NAME ,as=query:NAME ,as=cookie:NAME ,as=json:/POINTER\nor ,as=form:NAME may follow (repeatable)")
+	fl.StringArrayVar(&f.credential, "credential", nil, "put a secret on requests: `NAME=SOURCE@https://HOST`[:PORT], where SOURCE is env:VARIABLE or file:PATH,\nand ,as=bearer ,as=basic:USER ,as=header:NAME ,as=query:NAME ,as=cookie:NAME ,as=json:/POINTER\n,as=form:NAME or ,as=sigv4:SERVICE:REGION:ACCESS_KEY_ID may follow, and ,placeholder=VARIABLE ,shape=TEXT{N}\n,client_value=strip|require_placeholder|reject (repeatable)")
 	fl.StringArrayVar(&f.bind, "bind", nil, "make a name that exists only inside: `NAME=URL`, with what may follow:\n,credential=NAME ,ca=FILE ,server_name=NAME ,cert=FILE,key=FILE ,host=inside;\nor NAME=tcp://HOST:PORT, which is NAME:PORT=HOST:PORT, for raw TCP (repeatable)")
 	fl.StringArrayVar(&f.label, "label", nil, "give the sandbox a label `KEY=VALUE` that the policy sees (repeatable)")
 	fl.StringArrayVar(&f.prop, "prop", nil, "give the sandbox a property `KEY=VALUE`; VALUE may be JSON (repeatable)")

@@ -2,6 +2,7 @@ package terms
 
 import (
 	"errors"
+	"strings"
 
 	"sallyport/config"
 	"sallyport/credentials"
@@ -18,6 +19,13 @@ func placeOf(a config.As) (credentials.Place, error) {
 			said = append(said, credentials.Place{Kind: w.kind, Name: w.name.S})
 		}
 	}
+	if v := a.SigV4; v.Service.S != "" {
+		var regions []string
+		for _, r := range v.Regions {
+			regions = append(regions, r.S)
+		}
+		said = append(said, credentials.Place{Kind: credentials.SigV4, Name: v.Service.S, User: v.KeyID.S, Region: strings.Join(regions, ",")})
+	}
 	if a.Way.S != "" {
 		p, err := credentials.ParsePlace(a.Way.S)
 		if err != nil {
@@ -27,7 +35,7 @@ func placeOf(a config.As) (credentials.Place, error) {
 	}
 	switch {
 	case len(said) > 1:
-		return said[0], errors.New("a secret has one place: way, header, cookie, json or form")
+		return said[0], errors.New("a secret has one place: way, header, cookie, json, form or sigv4")
 	case len(said) == 0 && a.Format.S != "":
 		return credentials.Place{}, errors.New("format is of a header, which is missing")
 	case len(said) == 0:
@@ -41,7 +49,7 @@ func placeOf(a config.As) (credentials.Place, error) {
 
 // saidOf is where the configuration says it.
 func saidOf(a config.As) config.Text {
-	for _, t := range []config.Text{a.Way, a.Header, a.Cookie, a.JSON, a.Form, a.Format} {
+	for _, t := range []config.Text{a.Way, a.Header, a.Cookie, a.JSON, a.Form, a.SigV4.Service, a.Format} {
 		if t.S != "" {
 			return t
 		}
