@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sallyport/proxy/frames"
+	"sallyport/proxy/h2"
 	"sallyport/proxy/records"
 )
 
@@ -34,7 +35,7 @@ func (f *flow) slack() *slack {
 // framed counts the frames of an HTTP/2 connection, in the clear, of which some bytes
 // were read ahead (hostile 138).
 func (f *flow) framed(c net.Conn, ahead int) *frames.Conn {
-	return frames.NewConn(c, ahead, func() *frames.Budget { return &f.slack().frames }, func() {
+	return frames.NewConn(h2.NewFaults(c, f.faulty), ahead, func() *frames.Budget { return &f.slack().frames }, func() {
 		f.flooded(refuse(http.StatusTooManyRequests, "http2_flood", "too many frames of HTTP/2 carry nothing"), "h2")
 	})
 }
@@ -57,7 +58,17 @@ func unshaken(err error, otherwise *Refusal) *Refusal {
 	return otherwise.because(err)
 }
 
-// flooded records why a connection is about to end.
+// faulty records what the server of HTTP/2 refuses before there is a request (hostile 391).
+func (f *flow) faulty(is h2.Fault) {
+	ref := refuse(http.StatusBadRequest, "http2_invalid", "HTTP/2 that is malformed, or a request that contradicts itself")
+	if is.Stream == 0 {
+		f.flooded(ref.operator("the connection ended with %s", is.Code), "h2")
+		return
+	}
+	f.flooded(ref.operator("stream %d was reset with %s", is.Stream, is.Code), "h2")
+}
+
+// flooded records, or counts, why a connection or a stream is about to end.
 func (f *flow) flooded(ref *Refusal, protocol string) {
 	if f.route.ingress == "forward" { // to the proxy itself
 		f.turnedAway(ref)
