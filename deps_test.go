@@ -74,6 +74,7 @@ func TestImports(t *testing.T) {
 		"credentials/env":  {"credentials"},
 		"credentials/file": {"credentials"},
 		"policy":           {"dest", "sandbox"},
+		"policy/learn":     {"audit", "policy", "policy/rego", "policy/replay"},
 		"policy/replay":    {"audit", "dest", "policy", "policy/rego", "proxy/canon"},
 		"policy/bundle":    {"dest"},
 		"policy/rego":      {"dest", "policy", "policies"},

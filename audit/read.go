@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -18,6 +19,7 @@ import (
 // ReadOptions choose what of a log is read. The zero ReadOptions are all of it.
 type ReadOptions struct {
 	Since, Until time.Time // by the time of the record; until is not in it
+	Only         []Name    // of these events; none is all
 	// Unverified reads on where the log stops being what was written.
 	Unverified bool
 	// Progress is told, now and then, how much of the log's bytes was gone over.
@@ -144,14 +146,19 @@ func (r *reading) tell(always bool) error {
 
 // line holds a record to the one before it, and shows it.
 func (r *reading) line(name string, n int, line []byte) error {
-	why := ""
-	e, ok := parsed(bytes.TrimSuffix(line, []byte("\n")))
-	seq, prev := uint64(e.Int("event.sequence")), e.Str("log.prev")
+	why, e, ok := "", Entry{}, true
+	wanted := len(r.o.Only) == 0 || slices.Contains(r.o.Only, Name(member(line, `"event.name":"`)))
+	if wanted {
+		e, ok = parsed(bytes.TrimSuffix(line, []byte("\n")))
+	}
+	// What is ours stands first, before all that others can have put there.
+	version, prev := member(line, `{"v":"`), member(line, `"log.prev":"`)
+	seq := number(line, `"event.sequence":`)
 	switch {
-	case !ok || !bytes.HasPrefix(line, []byte(`{"v":"`)) || seq == 0:
+	case !ok || !bytes.HasPrefix(line, []byte(`{"v":"`)) || !bytes.HasSuffix(line, []byte("}\n")) || seq == 0:
 		why, ok = "this is not a record", false
-	case e.Str("v") != Version:
-		why, ok = fmt.Sprintf("the record's version is %q, known is %q", e.Str("v"), Version), false
+	case version != Version:
+		why, ok = fmt.Sprintf("the record's version is %q, known is %q", version, Version), false
 	case r.seq > 0 && seq != r.seq+1:
 		why = fmt.Sprintf("record %d follows record %d", seq, r.seq)
 	case r.seq > 0 && prev != r.prev:
@@ -164,6 +171,8 @@ func (r *reading) line(name string, n int, line []byte) error {
 	r.seq, r.prev = seq, hex.EncodeToString(sum[:])
 	if !ok {
 		r.seq = 0
+	}
+	if !ok || !wanted {
 		return nil
 	}
 	at, err := time.Parse(time.RFC3339Nano, e.Str("@timestamp"))
@@ -171,6 +180,17 @@ func (r *reading) line(name string, n int, line []byte) error {
 		return nil
 	}
 	return r.show(e)
+}
+
+// number is the one behind a key, which stands once at the beginning of a record; 0 is
+// none.
+func number(line []byte, key string) uint64 {
+	_, rest, _ := bytes.Cut(line, []byte(key))
+	if end := bytes.IndexByte(rest, ','); end > 0 {
+		n, _ := strconv.ParseUint(string(rest[:end]), 10, 64)
+		return n
+	}
+	return 0
 }
 
 // Texts returns a field that is a list of texts.

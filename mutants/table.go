@@ -32,6 +32,7 @@ var mutants = slices.Concat(
 	h2connect,
 	shelves,
 	surface,
+	learning,
 	mixes,
 	bundled,
 )

@@ -18,6 +18,7 @@ type logReader struct {
 	unverified            bool
 	o                     audit.ReadOptions
 	meter                 *meter
+	now                   time.Time // of open
 }
 
 func (l *logReader) flags(cmd *cobra.Command) {
@@ -30,7 +31,8 @@ func (l *logReader) flags(cmd *cobra.Command) {
 
 // open makes sense of the flags. What is gone over is shown on a terminal.
 func (l *logReader) open(stderr io.Writer) (err error) {
-	now := time.Now()
+	l.now = time.Now()
+	now := l.now
 	if l.o.Since, err = parseWhen("--since", l.since, now); err != nil {
 		return err
 	}

@@ -100,3 +100,48 @@ func TestAgainIsSound(t *testing.T) {
 		t.Errorf("of %d, only %d could be answered again by another policy, %d by the same", asked, answered, own)
 	}
 }
+
+// What is known of a body depends on whether it was read, so a policy that reads it
+// cannot be told what one that did not was told.
+func TestAgainOfBodies(t *testing.T) {
+	load := func(text string) *Policy {
+		p, err := Load(t.Context(), Options{Name: "p", Dir: write(t, map[string]string{"p.rego": "package egress\n\nallow if {\n\t" + text + "\n}\n"}), Uncached: true, Deadline: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	state, body := `input.request.body_state in {"unparsed", "none"}`, "input.request.body.x == 1"
+	for _, c := range []struct {
+		was  string
+		of   policy.RequestFacts
+		now  string
+		want string // allow, deny, uncertain, or what is not known
+	}{
+		{state, policy.RequestFacts{BodyState: policy.BodyUnparsed, Size: 5}, state, "allow"},
+		{state, policy.RequestFacts{BodyState: policy.BodyUnparsed, Size: 5}, state + "\n\t" + body, "request.body_state not recorded"},
+		{state, policy.RequestFacts{BodyState: policy.BodyNone}, state, "allow"},
+		{state + "\n\t" + body, policy.RequestFacts{BodyState: policy.BodyTruncated, Size: -1}, body, "uncertain"},
+		{state + "\n\t" + body, policy.RequestFacts{BodyState: policy.BodyParsed, Body: map[string]any{"x": 1}}, body, "request.body.x redacted"},
+		{state + "\n\t" + body, policy.RequestFacts{BodyState: policy.BodyParsed, Body: map[string]any{"x": 1}}, state, "request.body_state not recorded"},
+		{state + "\n\t" + body, policy.RequestFacts{BodyState: policy.BodyNone}, body, "deny"},
+		{body, policy.RequestFacts{BodyState: policy.BodyNone}, body, "request.body.x not recorded"},
+		{"input.request.size < 9", policy.RequestFacts{Size: -1, BodyState: policy.BodyNone}, "input.request.size < 9", "uncertain"},
+		{"input.request.size < 9", policy.RequestFacts{Size: 5}, "input.request.size < 9", "allow"},
+	} {
+		d := load(c.was).Decide(t.Context(), &policy.Question{Phase: policy.Request, Request: &c.of})
+		got, gap := load(c.now).Again(t.Context(), policy.Request, keptOf(t, d), time.Now())
+		say := "deny"
+		switch {
+		case gap != nil:
+			say = gap.Path + " " + gap.Why
+		case got.Granted():
+			say = "allow"
+		case len(got.Deny) > 0:
+			say = got.Deny[0].Code
+		}
+		if say != c.want {
+			t.Errorf("%s of %s: %s, want %s", c.now, d.Input, say, c.want)
+		}
+	}
+}

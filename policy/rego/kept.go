@@ -230,7 +230,7 @@ func (k *Kept) missing(path []string) string {
 // uncertain reports whether something at and below a path was not known when it
 // was asked about.
 func (k *Kept) uncertain(path []string) bool {
-	return slices.ContainsFunc(k.unsure, func(l lack) bool { return beside(l.path, path) && k.missing(l.path) == "" })
+	return slices.ContainsFunc(k.unsure, func(l lack) bool { return beside(l.path, path) })
 }
 
 // beside reports whether one path leads to the other, or they are the same.

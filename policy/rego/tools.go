@@ -46,3 +46,12 @@ func Format(dir string, write bool) ([]string, error) {
 	})
 	return out, err
 }
+
+// Formatted is the text of a module as Format would leave it; name is for errors.
+func Formatted(name string, text []byte) ([]byte, error) {
+	f, err := format.SourceWithOpts(name, text, format.Opts{RegoVersion: ast.RegoV1})
+	if err != nil {
+		return nil, problems(name, err)
+	}
+	return f, nil
+}

@@ -40,6 +40,9 @@ type Asked struct {
 	whole     bool // nothing of it was cut to fit
 }
 
+// Decisions are the events that tell of one.
+var Decisions = []audit.Name{audit.RequestDecision, audit.TunnelDecision, audit.MessageDecision, audit.DNSDecision}
+
 // Why a record is not asked about again.
 const (
 	NoDecision = "no decision"
@@ -50,9 +53,7 @@ const (
 // AskedOf is what a record says of a decision, or why it cannot be asked about
 // again; wall are the codes of refusals that no policy makes.
 func AskedOf(e audit.Entry, wall map[string]bool) (*Asked, string) {
-	switch audit.Name(e.Str("event.name")) {
-	case audit.RequestDecision, audit.TunnelDecision, audit.MessageDecision, audit.DNSDecision:
-	default:
+	if !slices.Contains(Decisions, audit.Name(e.Str("event.name"))) {
 		return nil, NoDecision
 	}
 	a := &Asked{ID: e.Str("event.id"), At: since(e), Phase: policy.Phase(e.Str("policy.phase")), Effect: e.Str("policy.decision"), Code: e.Str("policy.code"), Would: e.Str("policy.would_deny"),

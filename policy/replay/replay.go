@@ -58,6 +58,7 @@ func Run(ctx context.Context, log string, o Options) (*Result, error) {
 	for _, c := range o.Wall {
 		r.wall[c] = true
 	}
+	o.Read.Only = Decisions
 	err := audit.Read(ctx, log, o.Read, func(e audit.Entry) error {
 		r.entry(ctx, e)
 		if o.Decided != nil && r.out.Decisions%1024 == 0 {
