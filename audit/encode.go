@@ -221,6 +221,7 @@ func (c encoder) decision(d *Decision) {
 	c.str("policy.name", d.Policy)
 	c.str("policy.bundle.sha256", d.Digest)
 	c.str("policy.would_deny", d.Would)
+	c.strs("policy.edits", d.Edits)
 	c.int("policy.steps", int64(d.Steps))
 	c.int("policy.eval_ns", int64(d.Took))
 	c.yes("policy.cached", d.Cached)
@@ -322,6 +323,7 @@ func (c encoder) result(r *Result) {
 		c.str("websocket.closed_by", m.By)
 	}
 	c.int("scrub.replacements", int64(r.Scrubbed))
+	c.strs("response.edits", r.Edits)
 	c.int("http.request.resend_count", int64(r.Resends))
 	c.int("event.duration", int64(r.Took))
 	c.int("timing.ttfb_ns", int64(r.TimeToFirst))

@@ -143,7 +143,8 @@ type Decision struct {
 	Steps    int
 	Cached   bool // the same was decided before; Took is zero then
 	Took     time.Duration
-	Would    string // in observe: the code that would have refused
+	Would    string   // in observe: the code that would have refused
+	Edits    []string // pointers to what policy edits in the body, never what it puts there
 }
 
 // CredentialUse names a credential that was put on a request, never its value.
@@ -163,6 +164,7 @@ type Result struct {
 	BytesIn       int64 // from the sandbox
 	BytesOut      int64 // to the sandbox
 	Scrubbed      int
+	Edits         []string // pointers to what policy edited in the answer's body
 	Resends       int
 	Took          time.Duration
 	TimeToFirst   time.Duration

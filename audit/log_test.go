@@ -551,10 +551,10 @@ func TestGolden(t *testing.T) {
 	cn := Connection{ID: "c1", Ingress: "transparent", Client: ap("198.18.0.16:40000"), Original: ap("198.18.0.16:443"), TLS: full}
 	events := []*Event{
 		{Name: RequestDecision, Sandbox: sb, Connection: cn, Request: req, Server: &Server{Binding: "b:80"}, Credential: []CredentialUse{{Name: "github"}},
-			Decision: &Decision{Effect: "allow", Action: "forwarded", Phase: "egress", Code: "code", Public: "public", Operator: "operator", Reasons: []string{"r"}, Tags: []string{"t"}, Policy: "default", Digest: "dd", Input: []byte(`{"request":{"method":"POST"}}`), Reads: []byte(`["/request/method"]`), Steps: 7, Took: 9, Cached: true, Would: "default_deny"}},
+			Decision: &Decision{Effect: "allow", Action: "forwarded", Phase: "egress", Code: "code", Public: "public", Operator: "operator", Reasons: []string{"r"}, Tags: []string{"t"}, Policy: "default", Digest: "dd", Input: []byte(`{"request":{"method":"POST"}}`), Reads: []byte(`["/request/method"]`), Steps: 7, Took: 9, Cached: true, Would: "default_deny", Edits: []string{"/model"}}},
 		{Name: RequestComplete, Of: "d1", Sandbox: sb, Connection: cn, Request: req, Server: &Server{Address: ap("192.0.2.1:443"), Judged: []Judged{{netip.MustParseAddr("10.0.0.1"), "private", false}}, TLS: full, Parent: "http://p:3128", Unjudged: true},
 			Credential: []CredentialUse{{Name: "github", Kind: "bearer", Version: "v1", Source: "env:T", Place: "header:Authorization", Client: "stripped"}},
-			Result: &Result{Outcome: "success", Status: 200, Source: "upstream", ErrorType: "e", Error: "m", BytesIn: 1, BytesOut: 2, Scrubbed: 3, Resends: 4, Took: 5, TimeToFirst: 6, ContentType: "text/plain", Flags: []string{"F"}, UpstreamProto: "HTTP/2.0",
+			Result: &Result{Outcome: "success", Status: 200, Source: "upstream", ErrorType: "e", Error: "m", BytesIn: 1, BytesOut: 2, Scrubbed: 3, Edits: []string{"/secret"}, Resends: 4, Took: 5, TimeToFirst: 6, ContentType: "text/plain", Flags: []string{"F"}, UpstreamProto: "HTTP/2.0",
 				Messages: &Messages{In: 7, Out: 8, Close: 1000, By: "client"}}},
 		{Name: RequestLost, Of: "d1"},
 		{Name: PacketRefused, Sandbox: sb, Packet: &Packet{Transport: "udp", Source: ap("10.0.0.1:1"), Dest: ap("8.8.8.8:443"), Type: 8, Count: 2}, Decision: &Decision{Effect: "deny", Action: "blocked", Code: "protocol_denied"}},

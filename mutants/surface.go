@@ -25,5 +25,9 @@ var surface = []mutant{
 	{[]int{83}, "proxy/views/graphql.go", "case *ast.InlineFragment:\n\t\t\tif !roots(", "case *ast.InlineFragment:\n\t\t\tif false && !roots(", "proxy/views", "TestGraphQL"},
 	{[]int{83}, "proxy/views/graphql.go", "|| op.Name == \"\" && len(doc.Operations) > 1 {", "{", "proxy/views", "TestGraphQL"},
 	{[]int{83}, "proxy/views/graphql.go", "if v != nil && among(k, kept) {", "if v != nil && among(k, kept) && false {", "proxy/views", "TestGraphQL"},
+	{[]int{412}, "policy/patch.go", "if a.Path == b.Path || strings.HasPrefix(b.Path, a.Path+\"/\") || moves(a, b) {", "if a.Path == b.Path || moves(a, b) {", "policy", "TestPatches"},
+	{[]int{412}, "policy/patch.go", "(a.Op != \"replace\" || !deeper && b.Op != \"replace\")", "deeper && false", "policy", "TestPatches"},
+	{[]int{412}, "proxy/patch.go", "if state != policy.BodyParsed {", "if state != policy.BodyParsed && body != nil {", "proxy", "TestBodiesAreEdited"},
+	{[]int{412}, "proxy/equip.go", "if x.edited {", "if x.edited && x.body == nil {", "proxy", "TestBodiesAreEdited"},
 	{[]int{411}, "proxy/forward.go", "x.limits = x.limited(x.limits)", "x.decision.Limits = x.limited(x.limits)\n\tx.limits = x.decision.Limits", "proxy", "TestLimitsOfOneAnswer"},
 }

@@ -94,6 +94,7 @@ func unite(ph Phase, all []*Decision) *Decision {
 			}
 		}
 		out.Limits = out.Limits.Tighter(d.Limits)
+		out.Patch = append(out.Patch, d.Patch...)
 		for _, q := range d.Quotas {
 			out.Quotas = q.Add(out.Quotas)
 		}
@@ -109,6 +110,10 @@ func unite(ph Phase, all []*Decision) *Decision {
 		if _, both := set[n]; both {
 			out.conflict(n, names)
 		}
+	}
+	var clash []string
+	if out.Patch, clash = Patches(out.Patch); clash != nil {
+		out.Deny = append(out.Deny, Denial{Code: CodeBodyConflict, Public: "rules of the policy disagree on a part of the body", Operator: strings.Join(clash, " and ") + ", in the layers " + strings.Join(names, ", ")})
 	}
 	slices.SortStableFunc(out.Deny, func(a, b Denial) int { return cmp.Compare(a.Code, b.Code) })
 	out.Policy, out.Digest, out.Input = strings.Join(names, "+"), strings.Join(digests, "+"), byName(all, func(d *Decision) []byte { return d.Input })

@@ -117,6 +117,7 @@ type Decision struct {
 	Set         []Header // merged: one element a name, canonical MIME case
 	Remove      []string // canonical MIME case
 	Owned       []string // headers that some rule can set: the client's are dropped whether it holds or not
+	Patch       []Patch  // of a body of JSON; they agree, in order of their paths
 	Limits      Limits
 	Quotas      []Quota // phases egress and connect
 	Reasons     []string
@@ -147,6 +148,8 @@ const (
 	CodePolicyError = "policy_error" // undefined, wrong shape, timeout, conflict of rules
 	CodeUncertain   = "uncertain"    // it depends on a fact that is not known
 	CodeConflict    = "header_conflict"
+
+	CodeBodyConflict = "body_conflict"
 )
 
 // A Denial is a reason to refuse: a code in snake_case, what the client may

@@ -25,6 +25,9 @@ func (x *exchange) equip() error {
 		canon.Delete(x.r.Header, h.Name)
 		x.r.Header.Set(h.Name, h.Value)
 	}
+	if x.edited {
+		unsigned(x.r.Header)
+	}
 	t := credentials.Target{Addr: x.final, Scheme: x.fscheme, Method: x.r.Method, Path: x.prefix + x.facts.PathRaw, Labels: x.ward.sb.Labels}
 	asks := x.credentials()
 	if x.over != nil { // credentials are those of where it was meant to go
@@ -81,7 +84,7 @@ func (x *exchange) put(t credentials.Target, g *credentials.Grant, put func(*cre
 	var ref *Refusal
 	switch {
 	case err == nil:
-		x.body.Reader, x.resized, x.size = r.Body, r.Size != size, r.Size
+		x.body.Reader, x.resized, x.size = r.Body, x.resized || r.Size != size, r.Size
 		return nil
 	case errors.As(err, &placing), errors.As(err, &ref):
 		return err

@@ -67,7 +67,8 @@ type exchange struct {
 	counted  func()             // gives back what policy has it counted to; nil when nothing
 	grant    *credentials.Grant // whose secrets are looked for in the answer; nil when there are none
 	used     *credentials.Grant // that was put on
-	resized  bool               // its body is another one, with a credential in it
+	resized  bool               // its body is another one, with a credential in it or edited
+	edited   bool               // by policy
 	size     int64              // of that
 	stripped []string
 	dial     *dial
@@ -125,6 +126,9 @@ func (x *exchange) pass() error {
 		return err
 	}
 	if err := x.ask(); err != nil { // policy, on exactly that form
+		return err
+	}
+	if err := x.edit(); err != nil { // the body, as policy wants it
 		return err
 	}
 	if err := x.record(); err != nil { // durable, or nothing happens

@@ -183,6 +183,9 @@ func (x *exchange) judgeResponse(resp *http.Response) error {
 		state = policy.BodyNone
 	}
 	q.Response = &policy.ResponseFacts{Status: resp.StatusCode, Header: resp.Header, Size: resp.ContentLength, ContentType: resp.Header.Get("Content-Type"), BodyState: state}
+	if ref := x.readAnswer(resp, q.Response); ref != nil {
+		return ref
+	}
 	d := x.ward.policy.Decide(resp.Request.Context(), q)
 	if d.Err != nil || len(d.Deny) > 0 {
 		ref := refusalOfDecision(&policy.Decision{Deny: d.Deny, Err: d.Err})
@@ -194,6 +197,9 @@ func (x *exchange) judgeResponse(resp *http.Response) error {
 	}
 	for _, h := range d.Set {
 		resp.Header.Set(h.Name, x.srv.cfg.Credentials.RedactString(h.Value))
+	}
+	if ref := x.editAnswer(resp, d.Patch, q.Response); ref != nil {
+		return ref
 	}
 	x.most = d.Limits.ResponseBytes
 	x.limits = x.limited(x.limits)

@@ -31,6 +31,22 @@ func named(t testing.TB, name, text string) *rego.Policy {
 	return p
 }
 
+// twoFiles loads a policy of two modules, as p.rego and q.rego.
+func twoFiles(t testing.TB, first, second string) *rego.Policy {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{"p.rego": first, "q.rego": second} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, err := rego.Load(t.Context(), rego.Options{Name: "test", Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 // A said is what a client got.
 type said struct {
 	status int
@@ -194,16 +210,7 @@ func TestLimitsOfOneAnswer(t *testing.T) {
 		w.Header().Set("X-Short", r.Header.Get("X-Short"))
 		_, _ = w.Write(make([]byte, 1000))
 	})}})
-	dir := t.TempDir()
-	for name, text := range map[string]string{"a.rego": everything, "b.rego": "package egress.response\n\nlimits contains {\"response_bytes\": 10} if input.response.headers[\"x-short\"][0] == \"1\"\n"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	p, err := rego.Load(t.Context(), rego.Options{Name: "short", Dir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := twoFiles(t, everything, "package egress.response\n\nlimits contains {\"response_bytes\": 10} if input.response.headers[\"x-short\"][0] == \"1\"\n")
 	now := *r.sandbox
 	r.gate.Update(&now, p)
 	for i, short := range []string{"", "1", "", "1"} {

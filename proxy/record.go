@@ -19,6 +19,11 @@ func decisionRecord(d *policy.Decision, ref *Refusal) *audit.Decision {
 		out.Reasons, out.Tags, out.Input, out.Reads, out.Steps, out.Took = d.Reasons, d.Audit.Tags, d.Input, d.Reads, d.Steps, d.Took
 		out.Cached = d.Cached
 	}
+	if d != nil && ref == nil {
+		for _, p := range d.Patch {
+			out.Edits = append(out.Edits, p.Path)
+		}
+	}
 	if ref != nil {
 		out.Effect, out.Action = "deny", "blocked"
 		out.Code, out.Public, out.Operator = ref.Code, ref.Public, ref.Operator

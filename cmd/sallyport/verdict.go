@@ -38,6 +38,7 @@ type answer struct {
 	Credentials []string          `json:"credentials,omitempty"`
 	Set         map[string]string `json:"set_headers,omitempty"`
 	Remove      []string          `json:"remove_headers,omitempty"`
+	Patch       []string          `json:"patch_body,omitempty"` // op and path
 	Respond     *policy.Respond   `json:"respond,omitempty"`
 	Rewrite     *policy.Rewrite   `json:"rewrite,omitempty"`
 	Limits      map[string]int64  `json:"limits,omitempty"`
@@ -104,6 +105,9 @@ func answerOf(d *policy.Decision) answer {
 	}
 	if d.Audit.Level != "" || len(d.Audit.Tags) > 0 {
 		a.Audit = &d.Audit
+	}
+	for _, p := range d.Patch {
+		a.Patch = append(a.Patch, p.Op+" "+p.Path)
 	}
 	for _, q := range d.Quotas {
 		a.Quotas = append(a.Quotas, quotaOf(q))
@@ -175,6 +179,9 @@ func (a *answer) edits(line func(format string, a ...any)) {
 	}
 	for _, k := range a.Remove {
 		line("  removes %s", k)
+	}
+	for _, p := range a.Patch {
+		line("  edits   %s", p)
 	}
 	for _, k := range slices.Sorted(maps.Keys(a.Limits)) {
 		line("  limit   %s %d", k, a.Limits[k])

@@ -19,6 +19,7 @@ decision := {
 	"credentials": {x | some x in data.egress.credentials},
 	"set_headers": {x | some x in data.egress.set_headers},
 	"remove_headers": {x | some x in data.egress.remove_headers},
+	"patch_body": {x | some x in data.egress.patch_body},
 	"limits": {x | some x in data.egress.limits},
 	"reasons": {x | some x in data.egress.reasons},
 	"audit": {x | some x in data.egress.audit},

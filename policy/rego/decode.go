@@ -81,6 +81,8 @@ func decodeElement(verb string, e *ast.Term, d *policy.Decision) error {
 		d.Set = append(d.Set, policy.Header{Name: f.text("name", true), Value: f.must("value")})
 	case "remove_headers":
 		d.Remove = append(d.Remove, f.text("text", true))
+	case "patch_body":
+		f.patch(d)
 	case "limits":
 		d.Limits.RequestBytes = smaller(d.Limits.RequestBytes, f.number("request_bytes"))
 		d.Limits.ResponseBytes = smaller(d.Limits.ResponseBytes, f.number("response_bytes"))

@@ -70,22 +70,27 @@ func (p *Policy) merge(ctx context.Context, x *phase, in ast.Value, d *policy.De
 		}
 	}
 	d.Set, d.Remove = out, gone
+	if len(d.Patch) > 0 {
+		p.mergePatches(ctx, x, in, d)
+	}
 }
 
 // conflict denies, and says to the operator which rules disagree.
 func (p *Policy) conflict(ctx context.Context, x *phase, in ast.Value, d *policy.Decision, name string) {
-	at := p.origins(ctx, x, in, name)
+	at := p.origins(ctx, x, in, func(verb string, t *ast.Term) bool {
+		return (verb == "set_headers" || verb == "remove_headers") && editName(t) == name
+	})
 	d.Set, d.Remove = nil, nil
 	d.Deny = append([]policy.Denial{{Code: policy.CodeConflict, Public: "rules of the policy disagree on a header",
 		Operator: fmt.Sprintf("%s is edited by %s", name, strings.Join(at, " and "))}}, d.Deny...)
 }
 
-// origins finds the rules whose elements are about a header, by evaluating each
+// origins finds the rules that have an element of which is holds, by evaluating each
 // by itself. It is for what went wrong already.
-func (p *Policy) origins(ctx context.Context, x *phase, in ast.Value, name string) (at []string) {
+func (p *Policy) origins(ctx context.Context, x *phase, in ast.Value, is func(verb string, e *ast.Term) bool) (at []string) {
 	for _, r := range x.author {
 		verb := r.Head.Name.String()
-		if verb != "set_headers" && verb != "remove_headers" || r.Head.Key == nil {
+		if r.Head.Key == nil {
 			continue
 		}
 		q := r.Body.Copy()
@@ -96,7 +101,7 @@ func (p *Policy) origins(ctx context.Context, x *phase, in ast.Value, name strin
 			continue
 		}
 		for _, res := range rs {
-			if t := res[v.Value.(ast.Var)]; t != nil && editName(t) == name {
+			if t := res[v.Value.(ast.Var)]; t != nil && is(verb, t) {
 				if place := fmt.Sprintf("%s:%d", r.Location.File, r.Location.Row); !slices.Contains(at, place) {
 					at = append(at, place)
 				}

@@ -116,7 +116,15 @@ func (p *Policy) Reads(ph policy.Phase, path ...string) bool {
 	for _, s := range path {
 		want = append(want, ast.StringTerm(s))
 	}
-	return overlaps(x.reads, want)
+	return overlaps(x.reads, want) || x.patches() && overlaps([]ast.Ref{bodyOf[ph]}, want)
+}
+
+// bodyOf is the body that a phase can edit, and has to be read for it.
+var bodyOf = map[policy.Phase]ast.Ref{policy.Request: bodyRef, policy.Response: responseBodyRef}
+
+// patches reports whether a phase can edit a body.
+func (x *phase) patches() bool {
+	return slices.ContainsFunc(x.author, func(r *ast.Rule) bool { return r.Head.Name.String() == "patch_body" })
 }
 
 func overlaps(reads []ast.Ref, want ast.Ref) bool {

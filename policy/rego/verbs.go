@@ -32,11 +32,11 @@ var (
 	verbs = map[policy.Phase]map[string]shape{
 		policy.Request: {"allow": flag, "websocket": flag, "deny": denials, "respond": {kind: "object", keys: []string{"status", "headers", "body"}},
 			"rewrite": {kind: "object", keys: []string{"scheme", "host", "path"}}, "credentials": {kind: "set", short: "name", keys: []string{"name", "params"}},
-			"set_headers": header, "remove_headers": words, "limits": limits, "reasons": words, "audit": audits, "requires_props": words},
+			"set_headers": header, "remove_headers": words, "patch_body": patches, "limits": limits, "reasons": words, "audit": audits, "requires_props": words},
 		policy.Connect:  {"allow": flag, "opaque": flag, "deny": denials, "limits": limits, "reasons": words, "audit": audits},
 		policy.DNS:      {"allow": flag, "deny": denials, "reasons": words, "audit": audits},
 		policy.Dial:     {"deny": denials, "reasons": words, "audit": audits},
-		policy.Response: {"deny": denials, "set_headers": header, "remove_headers": words, "limits": answer, "reasons": words, "audit": audits},
+		policy.Response: {"deny": denials, "set_headers": header, "remove_headers": words, "patch_body": patches, "limits": answer, "reasons": words, "audit": audits},
 		policy.Message:  {"deny": denials, "reasons": words, "audit": audits},
 	}
 )

@@ -76,6 +76,20 @@ func Read(f *policy.RequestFacts, codings []string, raw []byte, w Wants) {
 	}
 }
 
+// IsJSON reports whether a content type is that of JSON in UTF-8.
+func IsJSON(contentType string) bool {
+	kind, _, ok := typeOf(contentType)
+	return ok && isJSON(kind)
+}
+
+// Answer is what is known of the body of an answer, of which raw is all, or more than
+// Limit.
+func Answer(contentType string, codings []string, raw []byte) (any, policy.BodyState) {
+	f := &policy.RequestFacts{ContentType: contentType}
+	Read(f, codings, raw, Wants{Body: true})
+	return f.Body, f.BodyState
+}
+
 // Query makes the facts that a request without a body has: GraphQL can be asked in
 // the query.
 func Query(f *policy.RequestFacts, w Wants) {
