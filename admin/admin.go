@@ -194,6 +194,9 @@ type Keeper interface {
 	Remove(ctx context.Context, a Actor, ref string) error
 	// RotateCA puts a new CA in the place of the one in force.
 	RotateCA(context.Context, Actor, Rotate) (Rotated, error)
+	// RevokeCredential and RotateCredential change one credential by its name.
+	RevokeCredential(context.Context, Actor, string) (Credential, error)
+	RotateCredential(context.Context, Actor, string) (Credential, error)
 }
 
 // A Teller tells what is.
@@ -201,6 +204,7 @@ type Teller interface {
 	Sandboxes(labels map[string]string) ([]Sandbox, error)
 	Status() Status
 	Credentials(context.Context) []Credential
+	CheckCredentials(context.Context) []Credential
 	Policies() ([]Policy, error)
 	// Decisions returns the newest first, of what is kept at hand.
 	Decisions(Decisions) []Decision

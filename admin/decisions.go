@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // A Decision is the record of one as it is in the log, and those of what came of it.
@@ -41,15 +42,19 @@ type Credential struct {
 	Place   string `json:"place"`  // header:Authorization
 	Source  string `json:"source"` // env:TOKEN, file:/run/token
 	Bind    string `json:"bind"`   // https://api.github.com:443
-	State   string `json:"state"`  // ready, unavailable
+	Where   string `json:"where"`  // all that has to hold for a request to have it
+	State   string `json:"state"`  // ready, unavailable, revoked
 	Reason  string `json:"reason,omitempty"`
 	Version string `json:"version,omitempty"` // changes with the value
+	// Expires is when the value ends, if it does.
+	Expires *time.Time `json:"expires,omitempty"`
 }
 
 // States of a credential.
 const (
 	CredentialReady       = "ready"
 	CredentialUnavailable = "unavailable"
+	CredentialRevoked     = "revoked"
 )
 
 func (s *Server) decisions(w http.ResponseWriter, r *http.Request, _ Actor) error {

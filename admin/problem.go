@@ -23,7 +23,7 @@ func fail(w http.ResponseWriter, err error) {
 		status, code = http.StatusRequestEntityTooLarge, "too_large"
 	case errors.Is(err, ErrInvalid):
 		status, code = http.StatusBadRequest, "invalid"
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrNoDecision), errors.Is(err, errNoRoute):
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrNoDecision), errors.Is(err, ErrNoCredential), errors.Is(err, errNoRoute):
 		status, code = http.StatusNotFound, "not_found"
 	case errors.Is(err, ErrConflict):
 		status, code = http.StatusConflict, "conflict"

@@ -269,6 +269,23 @@ func (h *Held) Refused(p Params, version string) bool {
 	return true
 }
 
+// Try asks the source now, whatever is kept, and waits. What is kept goes on to be used
+// when that fails.
+func (h *Held) Try(ctx context.Context, p Params) (Value, error) {
+	h.mu.Lock()
+	c, err := h.begin(h.of(p), p, time.Now())
+	h.mu.Unlock()
+	if err != nil {
+		return Value{}, err
+	}
+	select {
+	case <-c.done:
+		return c.v, c.err
+	case <-ctx.Done():
+		return Value{}, fmt.Errorf("%s: %w", h.src, context.Cause(ctx))
+	}
+}
+
 // Expire has every value fetched anew before it is used again.
 func (h *Held) Expire() {
 	h.mu.Lock()

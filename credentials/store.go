@@ -17,8 +17,9 @@ import (
 type Store struct {
 	bindings []Binding
 
-	mu   sync.Mutex
-	live map[string]*known // by name: the values that may be on their way
+	mu      sync.Mutex
+	live    map[string]*known // by name: the values that may be on their way
+	revoked map[string]bool   // by name: given to nobody
 	// former are the credentials of stores before this one.
 	former []former
 	// joined are automata over several credentials, by their names and versions.
@@ -107,7 +108,7 @@ const (
 // New checks the bindings and fetches each secret once, so that one that is
 // missing is an error now; but what a Held keeps is not waited for.
 func New(ctx context.Context, bindings []Binding) (*Store, error) {
-	s := &Store{bindings: slices.Clone(bindings), live: map[string]*known{}, joined: map[string]*patterns{}, seed: newSeed(), shapes: map[string]Placeholder{}, guards: map[string]*patterns{}}
+	s := &Store{bindings: slices.Clone(bindings), live: map[string]*known{}, revoked: map[string]bool{}, joined: map[string]*patterns{}, seed: newSeed(), shapes: map[string]Placeholder{}, guards: map[string]*patterns{}}
 	var errs []error
 	names := map[string]bool{}
 	for i := range s.bindings {
@@ -146,7 +147,7 @@ func (s *Store) Warm(ctx context.Context) {
 	var wg sync.WaitGroup
 	for i := range s.bindings {
 		b := &s.bindings[i]
-		if _, later := b.Source.(*Held); !later {
+		if _, later := b.Source.(*Held); !later || s.Revoked(b.Name) {
 			continue
 		}
 		wg.Go(func() {
@@ -232,6 +233,9 @@ func (s *Store) Grant(ctx context.Context, t Target, asks []Ask) (*Grant, error)
 		places[p] = a.Name
 		if unknown := b.unknown(a.Params); unknown != "" {
 			return nil, &Error{"credential_parameter", "the policy chooses what its credential has no choice of", fmt.Sprintf("%q: %q", a.Name, unknown)}
+		}
+		if s.Revoked(a.Name) {
+			return nil, &Error{"credential_unavailable", "a credential for this destination is not available", fmt.Sprintf("%q: %s", a.Name, revokedWhy(a.Name))}
 		}
 		v, err := b.Source.Fetch(ctx, a.Params)
 		if err != nil {

@@ -30,4 +30,7 @@ var sources = []mutant{
 	{[]int{446}, "credentials/vault/vault.go", "&& s.forget() {", "&& s.isEnded() {", "credentials/vault", "TestLogins"},
 	{[]int{447}, "credentials/age/age.go", "case err != nil:\n\t\t\terr = errors.New(\"it was cut or changed\")\n", "case false:\n", "credentials/age", "TestSealedFiles"},
 	{[]int{448}, "credentials/inherited/inherited.go", "|| flags&unix.FD_CLOEXEC != 0 {", "{", "credentials/inherited", "TestInherited"},
+	{[]int{449}, "proxy/exchange.go", "if w.keys.Revoked(a.Name) {", "if w.keys.Revoked(\"\") {", e2e, "TestCredentialCommands"},
+	{[]int{449}, "credentials/store.go", "if s.Revoked(a.Name) {", "if s.Revoked(\"\") {", e2e, "TestCredentialCommands"},
+	{[]int{449}, "cmd/sidecar/keyring.go", "for _, n := range k.revoked {", "for _, n := range k.revoked[:0] {", e2e, "TestCredentialCommands"},
 }

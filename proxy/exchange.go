@@ -275,6 +275,11 @@ func (x *exchange) ask() error {
 
 // again reports whether what was allowed would be refused in another ward.
 func (x *exchange) again(w *ward) *Refusal {
+	for _, a := range x.credentials() {
+		if w.keys.Revoked(a.Name) {
+			return refuse(http.StatusForbidden, "credential_unavailable", "a credential of this was revoked")
+		}
+	}
 	if w.policy == x.ward.policy && w.sb == x.ward.sb {
 		return nil
 	}

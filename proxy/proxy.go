@@ -47,6 +47,8 @@ type Keeper interface {
 	Strip(credentials.Target, *credentials.Request) ([]string, error)
 	// Watch is for answers of a host to which something is bound, where nothing was asked for; nil otherwise.
 	Watch(credentials.Target) *credentials.Grant
+	// Revoked reports whether a credential is given to nobody any more.
+	Revoked(name string) bool
 	RedactString(string) string
 }
 

@@ -120,7 +120,7 @@ func printStory(w io.Writer, d admin.Decision) error {
 }
 
 func credentialCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "credential", Short: "Tell of the credentials of a sidecar, never of their values", Example: "  sallyport credential ls"}
+	cmd := &cobra.Command{Use: "credential", Short: "Tell of the credentials of a sidecar, never of their values, and change them", Example: "  sallyport credential ls\n  sallyport credential revoke github"}
 	client := controlFlags(cmd)
 	var asJSON bool
 	ls := &cobra.Command{Use: "ls", Short: "List credentials and whether each can be had; exits with 1 when one cannot", Args: cobra.NoArgs, Example: "  sallyport credential ls --json", RunE: func(cmd *cobra.Command, _ []string) error {
@@ -144,7 +144,7 @@ func credentialCommand() *cobra.Command {
 		return err
 	}}
 	ls.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.AddCommand(ls)
+	cmd.AddCommand(ls, credentialCheckCommand(client), credentialRotateCommand(client), credentialRevokeCommand(client))
 	return group(cmd)
 }
 

@@ -56,20 +56,6 @@ func decisionOf(st audit.Story) admin.Decision {
 	return out
 }
 
-// Credentials tells of each, and asks its source.
-func (s *sidecar) Credentials(ctx context.Context) (out []admin.Credential) {
-	ctx, cancel := context.WithTimeout(ctx, findWithin)
-	defer cancel()
-	for _, c := range s.keys.held.Load().States(ctx) {
-		x := admin.Credential{Name: c.Name, Kind: string(c.Kind), Place: c.Place, Source: c.Source, Bind: c.Bind, State: admin.CredentialReady, Version: c.Version}
-		if c.Err != nil {
-			x.State, x.Reason = admin.CredentialUnavailable, c.Err.Error()
-		}
-		out = append(out, x)
-	}
-	return out
-}
-
 // Policies tells of each, and for which sandboxes it decides.
 func (s *sidecar) Policies() (out []admin.Policy, err error) {
 	p := s.plan.Load()

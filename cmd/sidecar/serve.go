@@ -43,6 +43,9 @@ func Serve(ctx context.Context, file string) error {
 		return err
 	}
 	keys := &keyring{seed: seed}
+	if err := keys.openRevoked(f.State.S); err != nil {
+		return err
+	}
 	keys.use(p.store)
 	var s *sidecar
 	meter, recent := newMeter(func() *sidecar { return s }), audit.NewRecent(recentDecisions, recentBytes)
