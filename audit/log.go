@@ -31,6 +31,10 @@ type Log struct {
 	ended     bool     // the writer takes no more of them
 	poke      chan struct{}
 
+	moving sync.Mutex
+	at     Position      // behind what is durable
+	moved  chan struct{} // closed when that changes
+
 	mu  sync.Mutex
 	bad error // why the last batch failed; nil when it did not
 
@@ -107,7 +111,7 @@ func Open(dir string, o Options) (*Log, error) {
 		}
 		return nil, fmt.Errorf("the log %s cannot be locked: %w", dir, err)
 	}
-	l := &Log{dir: dir, o: o.or(), lock: lock, boot: bootID(), born: time.Now(), in: make(chan *pending, queueLength), stop: make(chan struct{}), done: make(chan struct{}), poke: make(chan struct{}, 1)}
+	l := &Log{dir: dir, o: o.or(), lock: lock, boot: bootID(), born: time.Now(), in: make(chan *pending, queueLength), stop: make(chan struct{}), done: make(chan struct{}), poke: make(chan struct{}, 1), moved: make(chan struct{})}
 	if err := l.start(); err != nil {
 		_ = lock.Close()
 		return nil, fmt.Errorf("%s: %w", dir, err)

@@ -64,6 +64,7 @@ func (l *Log) settle() {
 	}
 	l.loose = loose{}
 	l.seal.durable()
+	l.advance()
 }
 
 // giveUp takes the chain back to what is durable; what is not waits for the next
@@ -145,6 +146,7 @@ func (l *Log) commit(evs []*Event, waits []chan result, durable bool) error {
 			} else {
 				l.loose = loose{}
 				l.seal.durable()
+				l.advance()
 			}
 		} else {
 			if len(l.loose.evs) == 0 {
@@ -238,6 +240,7 @@ func (l *Log) open(before, abandoned string) error {
 		l.rotated = true
 	}
 	l.seg = s
+	l.advance()
 	l.o.Written(line)
 	return nil
 }

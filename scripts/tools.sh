@@ -53,6 +53,9 @@ need apache2 apache2
 need haproxy haproxy
 need unbound unbound
 need nghttp nghttp2-client
+need rsyslogd rsyslog
+file /usr/lib/x86_64-linux-gnu/rsyslog/imrelp.so rsyslog-relp
+file /usr/lib/x86_64-linux-gnu/rsyslog/lmnsd_ossl.so rsyslog-openssl
 module h11 python3-h11
 module requests python3-requests
 module websockets python3-websockets
