@@ -51,8 +51,8 @@ func packages(t *testing.T) (out []pkg) {
 // binary knows everything.
 func TestImports(t *testing.T) {
 	may := map[string][]string{
-		"cmd/sidecar":      {"admin", "audit", "cmd/terms", "cmd/words", "config", "confine", "credentials", "credentials/command", "credentials/systemd", "dest", "metrics", "policies", "policy", "policy/bundle", "policy/rego", "proxy", "proxy/dns", "proxy/leaf", "proxy/parent", "proxy/resolve", "sandbox", "sandbox/netns"},
-		"cmd/terms":        {"admin", "config", "credentials", "credentials/age", "credentials/assertion", "credentials/aws", "credentials/command", "credentials/endpoint", "credentials/env", "credentials/file", "credentials/gcp", "credentials/github", "credentials/inherited", "credentials/oauth2", "credentials/systemd", "credentials/vault", "dest", "proxy", "proxy/parent", "proxy/resolve", "sandbox"},
+		"cmd/sidecar":      {"audit/ship", "admin", "audit", "cmd/terms", "cmd/words", "config", "confine", "credentials", "credentials/command", "credentials/systemd", "dest", "metrics", "policies", "policy", "policy/bundle", "policy/rego", "proxy", "proxy/dns", "proxy/leaf", "proxy/parent", "proxy/resolve", "sandbox", "sandbox/netns"},
+		"cmd/terms":        {"audit/ship", "audit/ship/elastic", "audit/ship/file", "audit/ship/loki", "audit/ship/otlp", "audit/ship/post", "audit/ship/splunk", "audit/ship/syslog", "audit/ship/webhook", "admin", "config", "credentials", "credentials/age", "credentials/assertion", "credentials/aws", "credentials/command", "credentials/endpoint", "credentials/env", "credentials/file", "credentials/gcp", "credentials/github", "credentials/inherited", "credentials/oauth2", "credentials/systemd", "credentials/vault", "dest", "proxy", "proxy/parent", "proxy/resolve", "sandbox"},
 		"cmd/words":        {},
 		"dest":             {},
 		"differ":           {}, // holds tests alone
@@ -107,6 +107,16 @@ func TestImports(t *testing.T) {
 		"credentials/systemd":   {"credentials/file"}, // a credential of a service is a file
 		"credentials/vault":     {"credentials", "credentials/endpoint"},
 		"credentials/oauth2":    {"credentials", "credentials/assertion", "credentials/endpoint"},
+
+		"audit/ship":         {"audit"},
+		"audit/ship/elastic": {"audit/ship", "audit/ship/post"},
+		"audit/ship/file":    {"audit/ship", "audit/ship/post"},
+		"audit/ship/loki":    {"audit/ship", "audit/ship/post"},
+		"audit/ship/otlp":    {"audit/ship", "audit/ship/post"},
+		"audit/ship/post":    {"audit/ship"},
+		"audit/ship/splunk":  {"audit/ship", "audit/ship/post"},
+		"audit/ship/syslog":  {"audit/ship"},
+		"audit/ship/webhook": {"audit/ship", "audit/ship/post"},
 	}
 	free := []string{"cmd/sallyport", "bench", "mutants", "origin/calls/caller"}
 	foreign := map[string]string{ // what only some packages may know of

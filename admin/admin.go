@@ -113,6 +113,21 @@ type Status struct {
 	Parents []string `json:"parents,omitempty"`
 	// Confinement is of the process that carries the traffic.
 	Confinement Confinement `json:"confinement"`
+	// Sinks are where records are shipped.
+	Sinks []Sink `json:"sinks,omitempty"`
+}
+
+// A Sink is where records are shipped, and how that goes.
+type Sink struct {
+	Name     string     `json:"name"`
+	Receiver string     `json:"receiver"`
+	Required bool       `json:"required,omitempty"` // serve is not ready while it gets nothing
+	Sent     uint64     `json:"sent"`               // sequence of the last record that it has
+	Behind   uint64     `json:"behind"`             // records that wait for it, of all
+	Rejected uint64     `json:"rejected"`           // that it did not take, since the start
+	Error    string     `json:"error,omitempty"`    // why it gets nothing
+	Since    *time.Time `json:"since,omitempty"`    // of the error
+	Last     *time.Time `json:"last,omitempty"`     // when it last took something
 }
 
 // A Resolver is a name server, and how often it was asked and gave no answer.

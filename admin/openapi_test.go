@@ -48,7 +48,7 @@ func TestOpenAPI(t *testing.T) {
 	if !slices.Equal(said, served) || len(served) < 9 {
 		t.Errorf("said   %v\nserved %v", said, served)
 	}
-	for _, typ := range []reflect.Type{reflect.TypeFor[Sandbox](), reflect.TypeFor[Create](), reflect.TypeFor[Ticket](), reflect.TypeFor[Created](), reflect.TypeFor[Patch](), reflect.TypeFor[Change](), reflect.TypeFor[Policy](), reflect.TypeFor[Bundle](), reflect.TypeFor[BundleProblem](), reflect.TypeFor[Limits](), reflect.TypeFor[LimitsPatch](), reflect.TypeFor[Credential](), reflect.TypeFor[Decision](), reflect.TypeFor[Status](), reflect.TypeFor[Confinement](), reflect.TypeFor[Capabilities](), reflect.TypeFor[Landlock](), reflect.TypeFor[Problem](), reflect.TypeFor[Binding](), reflect.TypeFor[BindingTLS](), reflect.TypeFor[Via](), reflect.TypeFor[OlderCA](), reflect.TypeFor[Rotate](), reflect.TypeFor[Rotated]()} {
+	for _, typ := range []reflect.Type{reflect.TypeFor[Sandbox](), reflect.TypeFor[Create](), reflect.TypeFor[Ticket](), reflect.TypeFor[Created](), reflect.TypeFor[Patch](), reflect.TypeFor[Change](), reflect.TypeFor[Policy](), reflect.TypeFor[Bundle](), reflect.TypeFor[BundleProblem](), reflect.TypeFor[Limits](), reflect.TypeFor[LimitsPatch](), reflect.TypeFor[Credential](), reflect.TypeFor[Decision](), reflect.TypeFor[Status](), reflect.TypeFor[Confinement](), reflect.TypeFor[Capabilities](), reflect.TypeFor[Landlock](), reflect.TypeFor[Problem](), reflect.TypeFor[Binding](), reflect.TypeFor[BindingTLS](), reflect.TypeFor[Via](), reflect.TypeFor[OlderCA](), reflect.TypeFor[Sink](), reflect.TypeFor[Rotate](), reflect.TypeFor[Rotated]()} {
 		var want, got []string
 		for i := range typ.NumField() {
 			name, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")

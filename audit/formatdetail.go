@@ -34,7 +34,7 @@ func detail(e Entry) string {
 			return strings.TrimPrefix(size+"  another key signs from here on", "  ")
 		}
 		return size + " are signed"
-	case LifecycleClock:
+	case LifecycleClock, SinkState, SinkRejected:
 	default:
 		return ""
 	}

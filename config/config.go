@@ -48,6 +48,7 @@ type Audit struct {
 	Dir     Text `yaml:"dir" doc:"directory of the segments; by default audit in the directory that is state"`
 	Segment Size `yaml:"segment" doc:"size at which a segment is closed"`
 
+	Sinks    []Sink   `yaml:"sinks" doc:"where records are shipped; the log in dir is there all the same"`
 	Progress Duration `yaml:"progress" doc:"how often it is recorded what passes in what stays open; the default is 1m"`
 }
 

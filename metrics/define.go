@@ -73,6 +73,9 @@ var (
 	requestsDesc  = prometheus.NewDesc("sallyport_requests_in_flight", "Requests of sandboxes that are under way.", nil, nil)
 	readyDesc     = prometheus.NewDesc("sallyport_ready", "1 when traffic is taken.", nil, nil)
 	caEndDesc     = prometheus.NewDesc("sallyport_ca_end_timestamp_seconds", "When the CA ends under which TLS is opened.", nil, nil)
+	behindDesc    = prometheus.NewDesc("sallyport_sink_behind", "Records that wait for a sink.", []string{"sink"}, nil)
+	workingDesc   = prometheus.NewDesc("sallyport_sink_working", "1 when a sink gets records.", []string{"sink"}, nil)
+	rejectedDesc  = prometheus.NewDesc("sallyport_sink_rejected_total", "Records that a sink did not take.", []string{"sink"}, nil)
 	durableDesc   = prometheus.NewDesc("sallyport_audit_available", "1 when records can be made durable.", nil, nil)
 )
 
@@ -81,7 +84,7 @@ type standing Meter
 
 // Describe names what Collect gives.
 func (s *standing) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{sandboxesDesc, connsDesc, requestsDesc, readyDesc, durableDesc, caEndDesc, policyDesc, activatedDesc} {
+	for _, d := range []*prometheus.Desc{sandboxesDesc, connsDesc, requestsDesc, readyDesc, durableDesc, caEndDesc, behindDesc, workingDesc, rejectedDesc, policyDesc, activatedDesc} {
 		ch <- d
 	}
 }
@@ -102,6 +105,17 @@ func (s *standing) Collect(ch chan<- prometheus.Metric) {
 		gauge(requestsDesc, float64(requests))
 	}
 	s.policies(gauge)
+	if s.o.Sinks != nil {
+		for _, x := range s.o.Sinks() {
+			gauge(behindDesc, float64(x.Behind), x.Name)
+			working := 0.0
+			if x.Working {
+				working = 1
+			}
+			gauge(workingDesc, working, x.Name)
+			ch <- prometheus.MustNewConstMetric(rejectedDesc, prometheus.CounterValue, float64(x.Rejected), x.Name)
+		}
+	}
 	if s.o.CAEnd != nil {
 		gauge(caEndDesc, float64(s.o.CAEnd().Unix()))
 	}

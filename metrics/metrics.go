@@ -34,12 +34,22 @@ type Options struct {
 	UnderWay func() (conns, requests int)
 	// Ready reports whether traffic is taken, Durable whether records can be kept.
 	Ready, Durable func() bool
+	// Sinks are where records are shipped; their names are of the configuration.
+	Sinks func() []Sink
 	// CAEnd is when the CA ends under which TLS is opened.
 	CAEnd func() time.Time
 }
 
 // A Standing is the state of a sandbox and the way in which its traffic comes.
 type Standing struct{ State, Way string }
+
+// A Sink is where records are shipped: how many wait for it, how many it did not
+// take since the start, and whether it takes any.
+type Sink struct {
+	Name             string
+	Behind, Rejected uint64
+	Working          bool
+}
 
 // A Meter counts events on their way to a log. No label of it is a text that a
 // sandbox can choose, or that grows with what sandboxes do. It is safe for

@@ -23,4 +23,8 @@ var faults = []mutant{
 	{[]int{157}, "audit/sealed.go", "case x.Size > w.sealed.tree.size:", "case false:", "audit", "TestCutsShow"},
 	{[]int{157}, "audit/prove.go", "return errors.New(\"the record is not among those that were signed\")", "return nil", "audit", "TestProofs"},
 	{[]int{158}, "audit/checkpoint.go", "n, err := note.Open([]byte(text), note.VerifierList(v))", "n, err := note.Open([]byte(text), note.VerifierList(v))\n\t\tif e, ok := err.(*note.UnverifiedNoteError); ok {\n\t\t\tn, err = e.Note, nil\n\t\t}", "audit", "TestWhateverIsDoneToALogShows"},
+	{[]int{153}, "audit/ship/syslog/tcp.go", "if len(m) > o.longest() {", "if false {", "audit/ship", "TestSyslogLong"},
+	{[]int{161}, "audit/ship/post/post.go", "return http.ErrUseLastResponse", "return nil", "audit/ship", "TestReceiversThatMisbehave"},
+	{[]int{161}, "audit/ship/elastic/elastic.go", "|| len(said.Items) != len(rs) {", "{", "audit/ship", "TestReceiversThatMisbehave"},
+	{[]int{161}, "audit/ship/shipper.go", "s.bury(ctx, bad, no.Why)", "_ = bad", "audit/ship", "TestRejected"},
 }

@@ -302,7 +302,9 @@ func TestReceiversThatMisbehave(t *testing.T) {
 		answer   func(http.ResponseWriter, *http.Request)
 		rejected bool
 	}{
-		"redirects":        {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://"+elsewhere.addr, 307) }, false},
+		"redirects": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://"+elsewhere.addr, http.StatusTemporaryRedirect)
+		}, false},
 		"answers no end":   {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.CopyN(w, zeros{}, 8<<20) }, false},
 		"is full":          {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(507) }, false},
 		"wants no token":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) }, false},

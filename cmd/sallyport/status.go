@@ -85,6 +85,9 @@ func printStatus(w io.Writer, st admin.Status, all []admin.Sandbox, now time.Tim
 		}
 	}
 	row("credentials", "%s", listed(st.Credentials))
+	for _, x := range st.Sinks {
+		row("sink", "%s, %s", x.Name, sinkOf(x, now))
+	}
 	for _, r := range st.Resolvers {
 		row("resolver", "%s, asked %d times, %d without an answer", r.Server, r.Asked, r.Failed)
 	}
@@ -202,4 +205,16 @@ func span(d time.Duration) string {
 		return fmt.Sprintf("%dh %dm", int(d.Hours()), int(d.Minutes())%60)
 	}
 	return fmt.Sprintf("%d days", int(d.Hours())/24)
+}
+
+// sinkOf is how a sink is, in words.
+func sinkOf(x admin.Sink, now time.Time) string {
+	s := fmt.Sprintf("%s: has %d records, %d wait", x.Receiver, x.Sent, x.Behind)
+	if x.Rejected > 0 {
+		s += fmt.Sprintf(", %d not taken", x.Rejected)
+	}
+	if x.Error != "" && x.Since != nil {
+		s += fmt.Sprintf("; gets none for %s: %s", span(now.Sub(*x.Since)), x.Error)
+	}
+	return s
 }

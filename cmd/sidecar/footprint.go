@@ -103,6 +103,29 @@ func footprintOf(file string, f *config.File) (out footprint) {
 		}
 	}
 	out.write = []named{{"state", f.State.S, f.State}, {"audit.dir", f.Audit.Dir.S, f.Audit.Dir}}
+	for i, s := range f.Audit.Sinks {
+		for _, x := range []struct {
+			kind         string
+			key, token   config.Text
+			ca, own, pem config.Text
+		}{
+			{"syslog", config.Text{}, config.Text{}, s.Syslog.TLS.CA, s.Syslog.TLS.ClientCert, s.Syslog.TLS.ClientKey},
+			{"http", s.HTTP.Key, s.HTTP.Token, s.HTTP.TLS.CA, s.HTTP.TLS.ClientCert, s.HTTP.TLS.ClientKey},
+			{"elasticsearch", config.Text{}, s.Elasticsearch.Token, s.Elasticsearch.TLS.CA, s.Elasticsearch.TLS.ClientCert, s.Elasticsearch.TLS.ClientKey},
+			{"loki", config.Text{}, s.Loki.Token, s.Loki.TLS.CA, s.Loki.TLS.ClientCert, s.Loki.TLS.ClientKey},
+			{"splunk", config.Text{}, s.Splunk.Token, s.Splunk.TLS.CA, s.Splunk.TLS.ClientCert, s.Splunk.TLS.ClientKey},
+			{"otlp", config.Text{}, s.OTLP.Token, s.OTLP.TLS.CA, s.OTLP.TLS.ClientCert, s.OTLP.TLS.ClientKey},
+		} {
+			source(x.key, "audit.sinks[%d].%s.key", i, x.kind)
+			source(x.token, "audit.sinks[%d].%s.token", i, x.kind)
+			read(x.ca, "audit.sinks[%d].%s.tls.ca", i, x.kind)
+			read(x.own, "audit.sinks[%d].%s.tls.client_cert", i, x.kind)
+			read(x.pem, "audit.sinks[%d].%s.tls.client_key", i, x.kind)
+		}
+		if p := s.File.Path; p.S != "" && p.S != "stdout" {
+			out.write = append(out.write, named{fmt.Sprintf("audit.sinks[%d].file", i), filepath.Dir(rel(p.S)), p})
+		}
+	}
 	return out
 }
 

@@ -37,8 +37,9 @@ func newMeter(s func() *sidecar) *metrics.Meter {
 		UnderWay:    func() (int, int) { return s().srv.UnderWay() },
 		Policies:    func() []metrics.Policy { return s().metered() },
 		Ready: func() bool {
-			return s().ready.Load() && len(s().plan.Load().lacking()) == 0 && s().records.Ready() == nil && time.Now().Before(s().caEnd())
+			return s().ready.Load() && len(s().plan.Load().lacking()) == 0 && s().records.Ready() == nil && s().shipped() && time.Now().Before(s().caEnd())
 		},
+		Sinks:   func() []metrics.Sink { return s().meterSinks() },
 		CAEnd:   func() time.Time { return s().caEnd() },
 		Durable: func() bool { return s().records.Ready() == nil },
 	})

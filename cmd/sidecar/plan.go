@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"reflect"
+	"regexp"
 
 	"sallyport/cmd/terms"
 	"sallyport/config"
@@ -40,6 +41,7 @@ type plan struct {
 	limits       sandbox.Limits // of a sandbox that has none of its own
 	remote       remote         // the control API over TCP
 	sandboxes    []planned
+	sinks        []*terms.Sink
 	caFiles      []string          // that get the CA
 	watched      []string          // files and directories that it was made of
 	seen         [sha256.Size]byte // of those, before they were read
@@ -132,6 +134,7 @@ func planOf(ctx context.Context, file string, f *config.File, bad *config.Proble
 	}
 	p.apart(bad)
 	p.caFiles = caFiles(bad, f)
+	p.readSinks(bad, rel)
 	p.remote = p.readRemote(bad, f.Control.Listen, rel)
 	if more != nil {
 		more(bad, p)
@@ -229,6 +232,13 @@ func (p *plan) fixed(old *plan) (out []string) {
 	return out
 }
 
+// saidOf is what is said, without its places.
+func saidOf(v any) string {
+	return placeOf.ReplaceAllString(fmt.Sprintf("%+v", v), "")
+}
+
+var placeOf = regexp.MustCompile(`Pos:\{Line:\d+ Col:\d+\}`)
+
 // stripped is a part of a configuration without its places.
 func stripped(v any) string {
 	switch v := v.(type) {
@@ -245,7 +255,7 @@ func stripped(v any) string {
 		}
 		return s
 	case config.Audit:
-		return fmt.Sprint(v.Dir.S, v.Segment.N)
+		return fmt.Sprint(v.Dir.S, v.Segment.N, saidOf(v.Sinks))
 	case config.Network:
 		s := ""
 		for _, t := range append(v.AllowPrivate, v.UpstreamCA...) {

@@ -72,3 +72,24 @@ func configured(t *testing.T, page string) string {
 	shown, _, _ := strings.Cut(after, "```")
 	return shown
 }
+
+// The sinks of the page about the log are taken, with the files that they name.
+func TestAuditPage(t *testing.T) {
+	dir := t.TempDir()
+	for name, content := range map[string]string{"search": "a-key", "splunk": "a-token", "hook": strings.Repeat("k", 32)} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text := strings.ReplaceAll(configured(t, "../../docs/audit.md"), "/etc/sallyport/secrets", dir)
+	text = strings.ReplaceAll(text, ", tls: {ca: /etc/sallyport/logs.pem}", "")
+	f, err := config.Parse("sallyport.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, bad := &plan{file: f}, &config.Problems{}
+	p.readSinks(bad, func(s string) string { return s })
+	if err := bad.Err(); err != nil || len(p.sinks) != 6 {
+		t.Fatal(err, len(p.sinks))
+	}
+}

@@ -113,7 +113,7 @@ func (s *sidecar) end() error {
 	if errors.Is(err, context.DeadlineExceeded) { // what did not end in time was cut, and is recorded as that
 		err = nil
 	}
-	return errors.Join(err, s.records.Close())
+	return errors.Join(err, s.records.Close(), s.endShipping())
 }
 
 // said names what a configuration says of a sandbox that a patch can change, and

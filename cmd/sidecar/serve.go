@@ -73,6 +73,9 @@ func Serve(ctx context.Context, file string) error {
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
+	if err := s.ship(p); err != nil {
+		return err
+	}
 	ctl, err := controlListener(f.Control.Socket.S)
 	if err != nil {
 		return err

@@ -43,12 +43,14 @@ type sidecar struct {
 	issuer  *leaf.Issuer
 	keys    *keyring
 	held    *credentials.Shared
-	reg     *sandbox.Registry
-	log     zerolog.Logger
-	started time.Time
-	memory  int64 // limit that the garbage collector heeds; 0 is none
-	shelf   *shelf
-	ready   atomic.Bool
+
+	shippers []shipping
+	reg      *sandbox.Registry
+	log      zerolog.Logger
+	started  time.Time
+	memory   int64 // limit that the garbage collector heeds; 0 is none
+	shelf    *shelf
+	ready    atomic.Bool
 	// stopping: what others hold of a sandbox is left as it is.
 	stopping atomic.Bool
 	plan     atomic.Pointer[plan]

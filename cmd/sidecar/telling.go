@@ -103,6 +103,7 @@ func (s *sidecar) Status() admin.Status {
 		out.Ready, out.Reasons = false, append(out.Reasons, "what it may is not known: "+err.Error())
 	}
 	p.tellReach(&out)
+	s.tellSinks(&out)
 	for _, n := range p.policyNames() {
 		out.Policies = append(out.Policies, s.tellPolicy(p, n))
 	}

@@ -20,7 +20,8 @@ type Options struct {
 	TLS     *tls.Config // nil is plain TCP
 	Form
 	// Longest is the longest message that the server takes, in bytes; 0 means 8,096, with
-	// which rsyslog begins. A record that is longer is rejected, never cut.
+	// which rsyslog begins. A record that is longer is rejected, never cut: the rest of it
+	// would stand where a message of somebody else begins (hostile 153).
 	Longest int
 }
 

@@ -29,11 +29,6 @@ func severity(r ship.Record) int {
 	return 6
 }
 
-// maxMessage is the longest record that goes into one message, in bytes. Servers cut
-// what is longer than they take, rsyslog at 8 KiB unless it is told otherwise, and
-// the rest of a cut line could look like a message of somebody else (hostile 153).
-const maxMessage = 64 << 10
-
 // Message is a record as one message of RFC 5424: the id of the record is the
 // MSGID, its sequence stands in the structured data of meta (RFC 5424, 7.3).
 func (f Form) Message(r ship.Record) []byte {
