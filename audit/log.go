@@ -43,7 +43,8 @@ type Log struct {
 	seq     uint64
 	prev    string
 	seal    seal
-	rotated bool      // since the epoch began
+	rotated bool // since the epoch began
+	spare   spare
 	loose   loose     // what was written and not synced
 	backlog []*Event  // that nobody waits for and that did not reach the disk yet
 	lost    int       // of those, what there was no room for

@@ -27,7 +27,7 @@ const (
 	segSuffix = ".ndjson"
 )
 
-func createSegment(dir string, first uint64) (*segment, error) {
+func createSegment(dir string, first uint64, sp *spare) (*segment, error) {
 	name := fmt.Sprintf("%s%020d%s", segPrefix, first, segSuffix)
 	path := filepath.Join(dir, name)
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND|unix.O_CLOEXEC, 0o600)
@@ -36,6 +36,9 @@ func createSegment(dir string, first uint64) (*segment, error) {
 		if err = os.Rename(path, path+".abandoned"); err == nil {
 			f, err = os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND|unix.O_CLOEXEC, 0o600)
 		}
+	}
+	if short(err) {
+		f, err = sp.take(path)
 	}
 	if err != nil {
 		return nil, err

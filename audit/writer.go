@@ -27,6 +27,7 @@ func (l *Log) run() {
 				l.settle()
 			}
 		case <-watch.C:
+			l.spare.keep(l.dir)
 			if len(l.backlog) > 0 || !l.seg.present() {
 				l.group(nil)
 			}
@@ -205,7 +206,7 @@ func (l *Log) ensure() error {
 // open begins a segment with a record that names the one before. abandoned says
 // up to which byte that one counts, when its end does not.
 func (l *Log) open(before, abandoned string) error {
-	s, err := createSegment(l.dir, l.seq+1)
+	s, err := createSegment(l.dir, l.seq+1, &l.spare)
 	if err != nil {
 		return err
 	}
@@ -227,7 +228,7 @@ func (l *Log) open(before, abandoned string) error {
 		err = s.sync(l.o.Sync)
 	}
 	if err == nil {
-		err = syncDir(l.dir)
+		err = l.spare.sync(l.dir)
 	}
 	if err != nil {
 		l.seq, l.prev, l.seal.fresh = seq, prev, l.seal.fresh[:0]
@@ -241,6 +242,7 @@ func (l *Log) open(before, abandoned string) error {
 	}
 	l.seg = s
 	l.advance()
+	l.spare.keep(l.dir)
 	l.o.Written(line)
 	return nil
 }
@@ -313,6 +315,7 @@ func (l *Log) finish() {
 		_, _ = l.checkpoint("")
 	}
 	l.dropReserve()
+	l.spare.close(l.dir)
 	if l.seg != nil {
 		_ = l.seg.f.Close()
 	}

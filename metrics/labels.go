@@ -33,7 +33,7 @@ var (
 // codes are those of refusals and outcomes, as docs/refusals.md has them.
 var codes = set(`
 	default_deny port_denied dns_over_https policy_error uncertain header_conflict body_conflict rewrite_again sealed paused revoked binding_changed binding_raw via_opaque context_too_large
-	request_too_large response_too_large upgrade_denied websocket_invalid method_denied too_many_connections too_many_requests too_many_names rate_exceeded rate_limited concurrency_limited
+	request_too_large response_too_large upgrade_denied websocket_invalid method_denied too_many_connections no_descriptors too_many_requests too_many_names rate_exceeded rate_limited concurrency_limited
 	proxy_auth_required proxy_auth_wrong proxy_auth_limited too_many_strangers proxy_tls socks_version socks_command socks_invalid
 	too_many_questions name_not_asked
 	address_denied address_unknown loop_detected too_many_failures too_much_to_inspect authority_mismatch authority_contradiction authority_invalid host_invalid host_missing

@@ -105,10 +105,13 @@ func lose(done <-chan racer, running int) {
 // dialJudged connects to an address. What the kernel is asked to connect to is what
 // was judged (hostile 12, 14).
 func dialJudged(ctx context.Context, want netip.AddrPort) (net.Conn, error) {
-	nd := net.Dialer{ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+	nd := net.Dialer{ControlContext: func(_ context.Context, _, address string, c syscall.RawConn) error {
 		got, err := netip.ParseAddrPort(address)
 		if err != nil || got.Addr().Unmap().WithZone("") != want.Addr() || got.Port() != want.Port() {
 			return refuse(http.StatusForbidden, "address_denied", "the address to dial is not the one that was judged")
+		}
+		if ref := crowded(c, 0); ref != nil {
+			return ref
 		}
 		return nil
 	}}

@@ -136,8 +136,8 @@ func (g *Gate) accept(l net.Listener, serve func(net.Conn)) error {
 			_ = t.SetLinger(-1) // it is inherited, and would make closing wait
 			patient(g.srv.cfg.Patience.Take, t)
 		}
-		if !g.enter() {
-			g.refuseConn(c, addrPort(c.LocalAddr()), refuse(429, "too_many_connections", "this sandbox has too many connections open"))
+		if ref := g.enters(c); ref != nil {
+			g.refuseConn(c, addrPort(c.LocalAddr()), ref)
 			continue
 		}
 		g.goes(c, func() { serve(c) })
