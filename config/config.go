@@ -120,7 +120,7 @@ type Limits struct {
 	Connections Number   `yaml:"connections" doc:"connections that are open at once; the default is 4096"`
 	Requests    Number   `yaml:"requests" doc:"requests that are under way at once; the default is 1024"`
 	Rate        Number   `yaml:"rate" doc:"requests that are begun in a second; by default there is no limit"`
-	TunnelIdle  Duration `yaml:"tunnel_idle" doc:"how long nothing may pass in a tunnel or a WebSocket, and a client may stop in a request or its answer; the default is 15m"`
+	TunnelIdle  Duration `yaml:"tunnel_idle" doc:"how long nothing may pass in a tunnel or a WebSocket, and a client may stop in a request or its answer, or take for 4 KiB of a body; the default is 15m"`
 	TunnelLife  Duration `yaml:"tunnel_life" doc:"how long a tunnel or a WebSocket may last; by default there is no limit"`
 }
 

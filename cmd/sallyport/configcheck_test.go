@@ -92,18 +92,19 @@ func TestConfigCheckSaysAll(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("limits: {requests: many}\ndefault_policy: [nope]\ncredentials: [{name: x, sorce: env:X, bind: \"https://a.example\"}]\nsandboxes:\n  - {name: a, mood: sealed, policy: [nor]}\n  - {name: b, mode: open}\nstate: [x]\n")
+	write("limits: {requests: many}\ndefault_policy: [nope]\ncredentials: [{name: x, sorce: env:X, bind: \"https://a.example\"}]\nsandboxes:\n  - {name: a, mood: sealed, policy: [nor]}\n  - {name: b, mode: open}\nstate: [x]\nnetwork: {allow_private: [10.0.0.1/8], upstream_ca: [/nothere.pem], resolve: {a.example: here}}\n")
 	out := p.exec("config", "check", "--elsewhere", file)
 	want := []string{
 		":1:20: limits.requests: expected a whole number", ":2:18: default_policy[0]: there is no policy \"nope\"", ":3:15: credentials[0]: source is missing", ":3:25: credentials[0].sorce: there is no such key",
 		":5:15: sandboxes[0].mood: there is no such key", ":5:38: sandboxes[0].policy[0]: there is no policy \"nor\"", ":6:12: sandboxes[1]: mode \"open\"", ":7:8: state: expected a text",
+		":8:27: network.allow_private[0]: \"10.0.0.1/8\": the address has bits", ":8:54: network.upstream_ca: ", ":8:79: network.resolve.a.example: \"here\" is no address, such as 192.0.2.7",
 	}
 	for _, w := range want {
 		if !strings.Contains(out.stdout, w) {
 			t.Errorf("not said: %s", w)
 		}
 	}
-	if out.code != 1 || strings.Count(out.stdout, "\n") != len(want) {
+	if out.code != 1 || strings.Count(out.stdout, "\n") != len(want) || strings.Contains(out.stdout, "--") {
 		t.Errorf("%d\n%s", out.code, out.stdout)
 	}
 	write("control: {socket: /run/" + strings.Repeat("c", 60) + "/c.sock}\nsandboxes: [{name: a}]\n")
