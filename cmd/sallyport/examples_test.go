@@ -7,25 +7,25 @@ import (
 	"testing"
 )
 
-// block returns the nth block of a language in a page, from 0 on.
-func block(t *testing.T, page, language string, n int) string {
+// block returns the block of a language in a page that begins with a line.
+func block(t *testing.T, page, language, line string) string {
 	t.Helper()
 	text, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	parts := strings.Split(string(text), "```"+language+"\n")
-	if len(parts) < n+2 {
-		t.Fatalf("%s has no block %d of %s", page, n, language)
+	_, rest, found := strings.Cut(string(text), "```"+language+"\n"+line+"\n")
+	if !found {
+		t.Fatalf("%s has no block of %s that begins with %q", page, language, line)
 	}
-	out, _, _ := strings.Cut(parts[n+1], "```")
-	return out
+	out, _, _ := strings.Cut(rest, "```")
+	return line + "\n" + out
 }
 
 // The policy of the README and the test of the guide belong together, and pass.
 func TestExamplePolicy(t *testing.T) {
 	dir := t.TempDir()
-	for name, text := range map[string]string{"policy.rego": block(t, "../../README.md", "rego", 0), "policy_test.rego": block(t, "../../policies/README.md", "rego", 1)} {
+	for name, text := range map[string]string{"policy.rego": block(t, "../../README.md", "rego", "package egress"), "policy_test.rego": block(t, "../../policies/README.md", "rego", "package egress_test")} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
