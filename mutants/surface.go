@@ -29,5 +29,6 @@ var surface = []mutant{
 	{[]int{412}, "policy/patch.go", "(a.Op != \"replace\" || !deeper && b.Op != \"replace\")", "deeper && false", "policy", "TestPatches"},
 	{[]int{412}, "proxy/patch.go", "if state != policy.BodyParsed {", "if state != policy.BodyParsed && body != nil {", "proxy", "TestBodiesAreEdited"},
 	{[]int{412}, "proxy/equip.go", "if x.edited {", "if x.edited && x.body == nil {", "proxy", "TestBodiesAreEdited"},
+	{[]int{97}, "proxy/equip.go", "for _, h := range x.decision.Remove {", "for _, h := range x.decision.Remove[:0] {", "proxy", "TestRulesOfEveryKind"},
 	{[]int{411}, "proxy/forward.go", "x.limits = x.limited(x.limits)", "x.decision.Limits = x.limited(x.limits)\n\tx.limits = x.decision.Limits", "proxy", "TestLimitsOfOneAnswer"},
 }
