@@ -63,7 +63,7 @@ func (h *hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, n := range ask.Repositories {
-		if !slices.Contains([]string{"web", "api"}, n) {
+		if !slices.Contains([]string{"web", "api", "other"}, n) {
 			refuse(422, "There is at least one repository that does not exist or is not accessible to the parent installation.")
 			return
 		}
