@@ -15,7 +15,6 @@ var sources = []mutant{
 
 	{[]int{132}, "credentials/command/here.go", "_ = kill() // what it left behind", "// what it left behind", "credentials/command", "TestHostilePrograms"},
 	{[]int{132}, "credentials/command/here.go", "if l.n += len(p); l.n > l.most {", "if l.n += len(p); l.n < 0 {", "credentials/command", "TestHostilePrograms"},
-	{[]int{132}, "credentials/command/command.go", "!filepath.IsAbs(s.Args[0])", "s.Args[0] == \"\"", "credentials/command", "TestHostilePrograms"},
 	{[]int{132}, "credentials/command/command.go", "case st.Mode().Perm()&0o002 != 0 && !sticky:", "case st.Mode().Perm()&0o002 != 0 && !sticky && p == \"\":", "credentials/command", "TestHostilePrograms"},
 	{[]int{132}, "credentials/command/here.go", "cmd.Env, cmd.Dir = s.environ(), \"/\"", "cmd.Env, cmd.Dir = append(os.Environ(), s.environ()...), \"/\"", "credentials/command", "TestProtocols"},
 	{[]int{443}, "credentials/command/broker.go", "|| a.Program < 0 || a.Program >= len(table) ||", "||", "credentials/command", "TestBrokerIsToldNonsense"},
