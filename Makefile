@@ -29,7 +29,7 @@ fuzz: ## each fuzz test for a while: make fuzz FUZZTIME=5m
 	./scripts/fuzz.sh $(or $(FUZZTIME),30s)
 
 soak: tools ## the long counts
-	SALLYPORT_SOAK=1 $(GO) test $(TESTFLAGS) -timeout 3h -v -run 'Killed|Flood|Soak|ManyConnections|StreamLatency|LargeBodies|GivenUp|Sound|BundlesUnderLoad' ./...
+	SALLYPORT_SOAK=1 $(GO) test $(TESTFLAGS) -timeout 3h -v -run 'Killed|Flood|Soak|ManyConnections|StreamLatency|LargeBodies|GivenUp|Sound|BundlesUnderLoad|Canaries' ./...
 
 mutants: tools ## takes each guard out: its test must fail
 	$(GO) run ./mutants

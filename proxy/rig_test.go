@@ -58,9 +58,10 @@ type rigging struct {
 	addrs    map[string][]netip.Addr // of names; others are at 127.0.0.1
 	private  []netip.Prefix          // nil means loopback
 	audit    audit.Options
-	port     int               // that the credential is bound to; 0 means the origin's
-	secrets  int               // bound to the same host beside it
-	place    credentials.Place // of the credential; the zero place is bearer
+	port     int                   // that the credential is bound to; 0 means the origin's
+	bindings []credentials.Binding // more of them, at the origin's port
+	secrets  int                   // bound to the same host beside it
+	place    credentials.Place     // of the credential; the zero place is bearer
 	decide   func(proxy.Decider) proxy.Decider
 	more     func(*proxy.Config)
 }
@@ -132,6 +133,10 @@ func newRig(t testing.TB, r rigging) *rig {
 		more, err := env.New(name)
 		must(err)
 		bound = append(bound, credentials.Binding{Name: fmt.Sprint("more-", i), Bind: bound[0].Bind, Place: credentials.Place{Kind: credentials.Header, Name: fmt.Sprint("X-", i)}, Source: more})
+	}
+	for _, b := range r.bindings {
+		b.Port, b.Scheme = uint16(g.TLSPort), "https"
+		bound = append(bound, b)
 	}
 	store, err := credentials.New(t.Context(), bound)
 	must(err)
