@@ -27,4 +27,9 @@ var placing = []mutant{
 	{[]int{123}, "credentials/sigv4.go", "if !slices.Contains(s.regions, region) {", "if false {", "credentials", "TestSigV4"},
 	{[]int{123}, "credentials/sigv4.go", "r.URL.RawQuery, had = withoutPair", "_, had = withoutPair", "credentials", "TestSigV4"},
 	{[]int{123}, "credentials/sigv4body.go", "s.last = hex.EncodeToString(mac(s.key, text))\n\treturn s.last", "return hex.EncodeToString(mac(s.key, text))", e2e, "TestS3"},
+	{[]int{128}, "proxy/pools.go", "func newPools(g *Gate, pol Decider, r *Reach) *pools {\n", "var one *pools\n\nfunc newPools(g *Gate, pol Decider, r *Reach) (p *pools) {\n\tif one != nil {\n\t\treturn one\n\t}\n\tdefer func() { one = p }()\n", "proxy", "TestConnectionsAreOfOneSandbox"},
+	{[]int{129}, "credentials/scrub.go", "\t\tclear(s.buf)\n", "", "credentials", "TestBuffersAreCleared"},
+	{[]int{130}, "proxy/writer.go", "w.hits += w.x.grant.ScrubHeader(out)", "_ = out", "proxy", "TestCanaries"},
+	{[]int{130}, "credentials/pattern.go", "add([]byte(html.EscapeString(string(v))))", "_ = html.EscapeString", "proxy", "TestCanaries"},
+	{[]int{131}, "confine/confine.go", "if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {", "if err := error(nil); err != nil {", e2e, "TestTakenOver"},
 }

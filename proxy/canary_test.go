@@ -146,7 +146,7 @@ func TestCanaries(t *testing.T) {
 	var rego strings.Builder
 	rego.WriteString("package egress\n\nallow if true\n")
 	for i, p := range places {
-		s := fmt.Sprintf("C4nary-%d-%016x-Zq", i, rand.New(rand.NewPCG(uint64(i), 9)).Uint64())
+		s := fmt.Sprintf("C4nary/%d+&%016x-Zq", i, rand.New(rand.NewPCG(uint64(i), 9)).Uint64())
 		name := fmt.Sprintf("CANARY_%d", i)
 		t.Setenv(name, s)
 		src, err := env.New(name)
