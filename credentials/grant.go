@@ -19,6 +19,7 @@ type Grant struct {
 type item struct {
 	b *Binding
 	v Value
+	p Params
 }
 
 // A Use is what a record says of a credential.

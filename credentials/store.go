@@ -244,7 +244,7 @@ func (s *Store) Grant(ctx context.Context, t Target, asks []Ask) (*Grant, error)
 		if !v.Expires.IsZero() && !v.Expires.After(time.Now()) {
 			return nil, &Error{"credential_unavailable", "a credential for this destination is not available", fmt.Sprintf("%q ended at %s", a.Name, v.Expires.UTC().Format(time.RFC3339))}
 		}
-		g.items = append(g.items, item{b, v})
+		g.items = append(g.items, item{b, v, a.Params})
 		s.learn(b, a.Params, v)
 	}
 	g.find = s.finder(names, t)

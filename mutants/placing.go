@@ -32,4 +32,6 @@ var placing = []mutant{
 	{[]int{130}, "proxy/writer.go", "w.hits += w.x.grant.ScrubHeader(out)", "_ = out", "proxy", "TestCanaries"},
 	{[]int{130}, "credentials/pattern.go", "add([]byte(html.EscapeString(string(v))))", "_ = html.EscapeString", "proxy", "TestCanaries"},
 	{[]int{131}, "confine/confine.go", "if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {", "if err := error(nil); err != nil {", e2e, "TestTakenOver"},
+	{[]int{125}, "proxy/again.go", "if x.body != nil || !idempotent(req.Method) {", "if false {", "proxy", "TestRefusedBodies"},
+	{[]int{125}, "proxy/forward.go", "resp.StatusCode == http.StatusUnauthorized {", "resp.StatusCode == 499 {", "proxy", "TestRefusedAfterRotation"},
 }

@@ -68,6 +68,13 @@ func (x *exchange) roundTrip(req *http.Request) *http.Response {
 		return x.answer(tooLarge())
 	}
 	resp, err := x.ward.pools.of(x).RoundTrip(req)
+	if err == nil && resp.StatusCode == http.StatusUnauthorized {
+		if again := x.refetched(req); again != nil { // once
+			_, _ = io.CopyN(io.Discard, resp.Body, inspectLimit) // so that the connection can be used again
+			_ = resp.Body.Close()
+			resp, err = x.ward.pools.of(x).RoundTrip(again)
+		}
+	}
 	x.clock.headed()
 	x.w.noMoreHints()
 	switching := err == nil && x.websocket && resp.StatusCode == http.StatusSwitchingProtocols
