@@ -11,11 +11,11 @@ import (
 func policyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "policy",
-		Short: "Begin, check, ask, test, measure, replay, learn, format and list policies",
+		Short: "Begin, check, ask, test, measure, replay, learn, explain, format and list policies",
 		Example: `  sallyport policy check ./policy && sallyport policy test ./policy
   sallyport policy ls`,
 	}
-	cmd.AddCommand(policyCheckCommand(), policyInitCommand(), policyEvalCommand(), policyTestCommand(), policyBenchCommand(), policyReplayCommand(), policyLearnCommand(), policySchemaCommand(), policyFmtCommand(), policyListCommand())
+	cmd.AddCommand(policyCheckCommand(), policyInitCommand(), policyEvalCommand(), policyTestCommand(), policyBenchCommand(), policyReplayCommand(), policyLearnCommand(), policyExplainCommand(), policySchemaCommand(), policyFmtCommand(), policyListCommand())
 	return group(cmd)
 }
 
