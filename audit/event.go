@@ -60,6 +60,7 @@ const (
 	ConfigRefused   Name = "egress.config.refused"      // a new configuration is not taken
 	PolicyLoaded    Name = "egress.policy.loaded"       // a policy is in force, or found to be what its source has
 	PolicyRefused   Name = "egress.policy.refused"      // a bundle is not taken, or cannot be had
+	PolicyShadow    Name = "egress.policy.shadow"       // a candidate says otherwise than the policy that decided
 	SandboxEnrolled Name = "egress.sandbox.enrolled"
 	EnrolRefused    Name = "egress.sandbox.enrol_refused"
 	SandboxReleased Name = "egress.sandbox.released"

@@ -6,6 +6,7 @@ import "strconv"
 type Policy struct {
 	Name    Text   `yaml:"name" doc:"name that sandboxes use" need:"yes"`
 	Dir     Text   `yaml:"dir" doc:"directory of Rego and data files, or a file that is a bundle of them (.tar.gz)"`
+	Shadow  Text   `yaml:"shadow" doc:"name of another of policies, which is asked what this one was asked, later and without effect; what it says otherwise is recorded and counted"`
 	Verify  Verify `yaml:"verify" doc:"who has to have signed the bundle; then an unsigned one is never taken"`
 	MaxSize Size   `yaml:"max_size" doc:"of a bundle, packed and unpacked; the default is 64MiB"`
 

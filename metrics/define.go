@@ -34,6 +34,7 @@ func (m *Meter) define() {
 	m.enrolments = counters("sallyport_enrolments_total", "Namespaces that were handed over.", "outcome")
 	m.reloads = counters("sallyport_reloads_total", "Configurations that were read again.", "outcome")
 	m.bundles = counters("sallyport_bundle_requests_total", "Requests for bundles of policies, by what came of them.", "policy", "event")
+	m.shadows = counters("sallyport_policy_shadow_decisions_total", "Questions that were asked of a candidate beside a policy, by how its answer compares.", "policy", "candidate", "outcome")
 	m.control = counters("sallyport_control_changes_total", "Changes that somebody, or the configuration, commanded.", "action")
 	m.refusals = counters("sallyport_control_refusals_total", "Commands of those who may not command.", "reason")
 	m.records = counters("sallyport_audit_events_total", "Events that were handed to the log.", "event")

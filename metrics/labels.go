@@ -23,7 +23,7 @@ var (
 	events     = func() map[string]bool {
 		out := map[string]bool{}
 		for _, n := range []audit.Name{audit.RequestDecision, audit.RequestComplete, audit.RequestProgress, audit.MessageDecision, audit.RequestLost, audit.TunnelDecision, audit.TunnelOpen, audit.TunnelProgress, audit.TunnelClose, audit.DNSDecision, audit.DNSQuery, audit.PacketRefused,
-			audit.DenySummary, audit.LifecycleStart, audit.LifecycleStop, audit.ControlChange, audit.ControlRefused, audit.ConfigLoaded, audit.ConfigRefused, audit.PolicyLoaded, audit.PolicyRefused, audit.SandboxEnrolled, audit.EnrolRefused} {
+			audit.DenySummary, audit.LifecycleStart, audit.LifecycleStop, audit.ControlChange, audit.ControlRefused, audit.ConfigLoaded, audit.ConfigRefused, audit.PolicyShadow, audit.PolicyLoaded, audit.PolicyRefused, audit.SandboxEnrolled, audit.EnrolRefused} {
 			out[string(n)] = true
 		}
 		return out

@@ -60,7 +60,7 @@ type Meter struct {
 
 	decisions, outcomes, responses, bytes, dns, packets     *prometheus.CounterVec
 	grants, enrolments, reloads, control, refusals, records *prometheus.CounterVec
-	cached, bundles                                         *prometheus.CounterVec
+	cached, bundles, shadows                                *prometheus.CounterVec
 	reloaded                                                *prometheus.GaugeVec
 	requests, evaluations                                   *prometheus.HistogramVec
 	firstByte, tunnels, durable                             prometheus.Histogram

@@ -17,6 +17,12 @@ type Policy struct {
 // unchanged, refused or failed.
 func (m *Meter) Bundle(policy, event string) { m.bundles.WithLabelValues(policy, event).Inc() }
 
+// Shadow counts what a candidate said that is asked beside a policy: same, denied (what
+// that allowed), allowed (what that denied), changed, undecidable, or dropped.
+func (m *Meter) Shadow(policy, candidate, outcome string) {
+	m.shadows.WithLabelValues(policy, candidate, outcome).Inc()
+}
+
 var (
 	policyDesc    = prometheus.NewDesc("sallyport_policy_info", "Is 1; the labels say which policies are in force.", []string{"policy", "digest", "revision"}, nil)
 	activatedDesc = prometheus.NewDesc("sallyport_bundle_activated_timestamp_seconds", "When a bundle of a policy was last taken.", []string{"policy"}, nil)

@@ -15,7 +15,7 @@ func policyCommand() *cobra.Command {
 		Example: `  sallyport policy check ./policy && sallyport policy test ./policy
   sallyport policy ls`,
 	}
-	cmd.AddCommand(policyCheckCommand(), policyInitCommand(), policyEvalCommand(), policyTestCommand(), policyBenchCommand(), policyReplayCommand(), policyLearnCommand(), policyExplainCommand(), policySchemaCommand(), policyFmtCommand(), policyListCommand())
+	cmd.AddCommand(policyCheckCommand(), policyInitCommand(), policyEvalCommand(), policyTestCommand(), policyBenchCommand(), policyReplayCommand(), policyLearnCommand(), policyExplainCommand(), policyShadowCommand(), policySchemaCommand(), policyFmtCommand(), policyListCommand())
 	return group(cmd)
 }
 

@@ -16,13 +16,13 @@ type decided struct {
 	by map[string]*charter
 }
 
-// without is what a change of one policy leaves.
-func (d *decided) without(name string) *decided {
+// without is what a change of policies leaves.
+func (d *decided) without(names ...string) *decided {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	out := &decided{by: map[string]*charter{}}
 	for key, c := range d.by {
-		if !slices.Contains(strings.Fields(key), name) {
+		if !slices.ContainsFunc(strings.Fields(key), func(n string) bool { return slices.Contains(names, n) }) {
 			out.by[key] = c
 		}
 	}
@@ -50,7 +50,7 @@ func (p *plan) layers(sb *sandbox.Sandbox) *charter {
 			engines = nil
 			break
 		}
-		engines = append(engines, pol)
+		engines = append(engines, p.shadowed(n, pol))
 	}
 	if d.by == nil {
 		d.by = map[string]*charter{}

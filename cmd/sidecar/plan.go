@@ -15,6 +15,7 @@ import (
 	"sallyport/credentials"
 	"sallyport/dest"
 	"sallyport/policies"
+	"sallyport/policy"
 	"sallyport/policy/rego"
 	"sallyport/proxy"
 	"sallyport/proxy/resolve"
@@ -46,6 +47,7 @@ type plan struct {
 	watched      []string          // files and directories that it was made of
 	seen         [sha256.Size]byte // of those, before they were read
 	decided      *decided
+	shadows      *policy.Shadows // that ask candidates; nil asks none
 }
 
 // loadPlan reads a configuration and makes a plan of it.
@@ -109,6 +111,7 @@ func planOf(ctx context.Context, file string, f *config.File, bad *config.Proble
 	}
 	p.seen = look(p.watched)
 	p.load(ctx, bad, rel, fs)
+	p.candidates(bad)
 	if len(f.Policies) == 0 { // nothing passes
 		pol, err := rego.Load(ctx, rego.Options{Name: "default", FS: policies.Default, Data: map[string]any{"run": (&terms.Grants{}).Data(nil, sandbox.Enforce)}})
 		if err != nil {

@@ -101,6 +101,7 @@ func (s *sidecar) replan(ctx context.Context, file string, old *plan) (_ *plan, 
 	if err != nil {
 		return nil, err
 	}
+	p.shadows = s.shadows
 	defer func() {
 		if err != nil {
 			p.close()

@@ -66,8 +66,10 @@ func Serve(ctx context.Context, file string) error {
 		return err
 	}
 	defer shelf.lock.Close()
+	shadows := newShadowing(records, meter)
+	p.shadows = shadows.ask
 	s = newSidecar(f, srv, records, issuer, keys, p, shelf)
-	s.recent, s.memory, s.held, s.feeds, s.meter = recent, memory, &held, fetched, meter
+	s.recent, s.memory, s.held, s.feeds, s.meter, s.shadows = recent, memory, &held, fetched, meter, shadows.ask
 	defer s.starve()
 	defer func() { s.plan.Load().close() }()
 	if err := s.begin(ctx); err != nil {
@@ -101,6 +103,7 @@ func Serve(ctx context.Context, file string) error {
 	s.mu.Lock()
 	s.feed(ctx, s.plan.Load())
 	s.mu.Unlock()
+	go shadows.ask.Run(apiCtx)
 	go paceGarbage(apiCtx, time.Second)
 	go watchClock(apiCtx, clockEvery, machineClocks(), s.clockJumped)
 	p.warn(log)

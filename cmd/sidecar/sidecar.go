@@ -26,6 +26,7 @@ import (
 	"sallyport/config"
 	"sallyport/credentials"
 	"sallyport/metrics"
+	"sallyport/policy"
 	"sallyport/proxy"
 	"sallyport/proxy/leaf"
 	"sallyport/sandbox"
@@ -37,6 +38,7 @@ type sidecar struct {
 	srv     *proxy.Server
 	records *journal
 	meter   *metrics.Meter
+	shadows *policy.Shadows
 	feeds   *feeds
 	recent  *audit.Recent
 	remote  *admin.RemoteServer // nil when the API is not served over TCP

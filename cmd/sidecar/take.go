@@ -79,7 +79,7 @@ func (p *plan) with(name string, pol *rego.Policy) *plan {
 	out := *p
 	out.policies = maps.Clone(p.policies)
 	out.policies[name] = pol
-	out.decided = p.decided.without(name)
+	out.decided = p.decided.without(append(p.besides(name), name)...)
 	return &out
 }
 

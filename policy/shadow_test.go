@@ -1,0 +1,91 @@
+package policy
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// slowly is an engine that waits, and keeps what it was asked.
+type slowly struct {
+	wait  chan struct{}
+	mu    sync.Mutex
+	asked []*Question
+}
+
+// Decide waits.
+func (s *slowly) Decide(_ context.Context, q *Question) *Decision {
+	<-s.wait
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, q)
+	return &Decision{Phase: q.Phase}
+}
+
+// Has reports that there are rules.
+func (*slowly) Has(Phase) bool { return true }
+
+// Reads reports that all is read.
+func (*slowly) Reads(Phase, ...string) bool { return true }
+
+// yes allows all.
+type yes struct{}
+
+// Decide allows.
+func (yes) Decide(_ context.Context, q *Question) *Decision {
+	return &Decision{Phase: q.Phase, Allow: true}
+}
+
+// Has reports that there are rules.
+func (yes) Has(Phase) bool { return true }
+
+// Reads reports that nothing is read.
+func (yes) Reads(Phase, ...string) bool { return false }
+
+// hostile 424: a candidate that does not answer keeps nobody waiting; what there is no
+// room for is counted, and what becomes of a request later is not what it is asked.
+func TestShadowsAreBounded(t *testing.T) {
+	const room, n = 8, 100
+	var dropped atomic.Int64
+	var told []Compared
+	done := make(chan struct{})
+	s := NewShadows(room, func(c Compared) { told = append(told, c) }, func(string, string) { dropped.Add(1) })
+	ctx, stop := context.WithCancel(t.Context())
+	other := &slowly{wait: make(chan struct{})}
+	e := s.Beside(yes{}, "now", other, "next")
+	answered := make(chan struct{})
+	go func() { // nobody asks the candidate yet
+		defer close(answered)
+		for range n {
+			r := &RequestFacts{Header: http.Header{"A": {"b"}}, BodyState: BodyUnparsed}
+			if d := e.Decide(ctx, &Question{Phase: Request, Request: r}); !d.Granted() {
+				t.Error("the candidate decided")
+			}
+			r.Header.Set("Authorization", "a secret")
+		}
+	}()
+	<-answered
+	if got := dropped.Load(); got != n-room {
+		t.Errorf("%d of %d were dropped, and there is room for %d", got, n, room)
+	}
+	go func() { s.Run(ctx); close(done) }()
+	for range room {
+		other.wait <- struct{}{}
+	}
+	for len(s.in) > 0 {
+		other.wait <- struct{}{}
+	}
+	stop()
+	close(other.wait)
+	<-done
+	if len(told) < room-1 {
+		t.Errorf("%d were told", len(told))
+	}
+	for _, c := range told {
+		if c.Question.Request.Header.Get("Authorization") != "" || c.Question.Request.Header.Get("A") != "b" || !c.Unknown || c.Was == c.Now {
+			t.Errorf("%+v %+v", c, c.Question.Request)
+		}
+	}
+}
