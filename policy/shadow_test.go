@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // slowly is an engine that waits, and keeps what it was asked.
@@ -66,7 +67,11 @@ func TestShadowsAreBounded(t *testing.T) {
 			r.Header.Set("Authorization", "a secret")
 		}
 	}()
-	<-answered
+	select {
+	case <-answered:
+	case <-time.After(20 * time.Second):
+		t.Fatal("who asks waits for the candidate")
+	}
 	if got := dropped.Load(); got != n-room {
 		t.Errorf("%d of %d were dropped, and there is room for %d", got, n, room)
 	}
