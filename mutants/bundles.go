@@ -22,5 +22,5 @@ var bundled = []mutant{
 	{[]int{406}, "policy/bundle/kept.go", "if (&Bundle{Bytes: rest}).Sum() != k.Sum ||", "if", "policy/bundle", "TestKept"},
 	{[]int{407}, "policy/bundle/oci.go", "case layers[0].Size > s.o.Max:", "case false:", "policy/bundle", "TestRegistries"},
 	{[]int{407}, "policy/bundle/oci.go", "case r.URL.Scheme != \"https\":", "case false:", "policy/bundle", "TestRegistries"},
-	{[]int{408}, sidecarPkg + "/decided.go", "if !slices.ContainsFunc(strings.Fields(key), func(n string) bool { return slices.Contains(names, n) }) {", "if true || len(names) > 0 {", sidecarPkg, "TestBundlesUnderLoad"},
+	{[]int{408}, sidecarPkg + "/decided.go", "if !slices.ContainsFunc(strings.Fields(key), func(n string) bool { return slices.Contains(names, n) }) {", "if true || slices.Contains(names, key) {", sidecarPkg, "TestBundlesUnderLoad"},
 }
