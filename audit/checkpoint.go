@@ -81,6 +81,12 @@ func signed(text string, keys ...string) (Checkpoint, int, error) {
 	return Checkpoint{}, -1, errors.New("no key of this log signed it")
 }
 
+// IsKey reports whether a text is a key that verifies, of C2SP signed-note.
+func IsKey(text string) bool {
+	_, err := note.NewVerifier(strings.TrimSpace(text))
+	return err == nil
+}
+
 // maxCheckpoint is longer than a signed one with the signatures of witnesses.
 const maxCheckpoint = 8 << 10
 

@@ -38,6 +38,7 @@ type seal struct {
 	own    bool      // the record behind those is the checkpoint itself
 	at     time.Time // when that was
 	next   time.Time // when it may be tried again
+	owed   bool      // the last key is not destroyed yet
 }
 
 // durable takes in what was written.
@@ -106,6 +107,11 @@ func (l *Log) alone(ev *Event) error {
 // turn ends the epoch: the key signs the next and is destroyed. A key that cannot
 // be replaced now goes on to sign.
 func (l *Log) turn() error {
+	if l.seal.owed { // the key in force still has the name of the next
+		err := succeed(l.dir)
+		l.seal.owed = err != nil
+		return err
+	}
 	if l.settle(); l.Ready() != nil || l.ensure() != nil || len(l.seal.fresh) > 0 {
 		return errors.New("the log cannot be written now")
 	}
@@ -126,7 +132,9 @@ func (l *Log) turn() error {
 	}
 	l.seal.epoch, l.seal.since = next, time.Now()
 	l.seal.signed, l.seal.own, l.seal.at = size, l.seal.tree.size == size+1, time.Now()
-	return succeed(l.dir)
+	err = succeed(l.dir)
+	l.seal.owed = err != nil
+	return err
 }
 
 // checkpointFile has the signed checkpoints, the last behind the others: a JSON

@@ -301,6 +301,11 @@ func TestCutsShow(t *testing.T) {
 	if r, err := Verify(bad, Expect{Anchors: []Checkpoint{last}}); err != nil || r.OK() || !strings.Contains(r.String(), "anchor 1") {
 		t.Error("by an anchor:", r, err)
 	}
+	other := last
+	other.Origin = "sallyport/audit/other"
+	if r, err := Verify(dir, Expect{Anchors: []Checkpoint{other}}); err != nil || r.OK() || !strings.Contains(r.String(), "of another log, sallyport/audit/other") || strings.Contains(r.String(), "kept elsewhere") {
+		t.Error("an anchor of another log:", r, err)
+	}
 	if r, err := Verify(dir, Expect{Key: key}); err != nil || !r.OK() || !strings.Contains(r.String(), "cut the end off") {
 		t.Error("what the key does not say:", r, err)
 	}

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 )
 
@@ -69,6 +70,13 @@ func Verify(dir string, x Expect) (*Report, error) {
 		w.expect(expected{a, "", fmt.Sprintf("anchor %d", i+1)})
 	}
 	r.Broken = w.expectKept(dir)
+	if h, err := firstHeader(filepath.Join(dir, names[0])); err == nil && h.Origin != "" && r.Broken == nil {
+		for i, a := range x.Anchors {
+			if a.Origin != h.Origin {
+				r.Broken = &BreakError{names[0], 1, fmt.Sprintf("anchor %d is of another log, %s; this is %s", i+1, a.Origin, h.Origin)}
+			}
+		}
+	}
 	if r.Broken == nil {
 		r.Broken = walkLog(dir, names, w)
 	}
@@ -145,6 +153,9 @@ func (r *Report) String() string {
 
 // grades says how sure which records are, and what nobody can know.
 func (r *Report) grades(b *strings.Builder) {
+	if r.Broken != nil {
+		return
+	}
 	if r.Anchored > 0 {
 		fmt.Fprintf(b, "  anchored      records 1 to %d are those that were kept elsewhere\n", r.Anchored)
 	}

@@ -15,13 +15,22 @@ func (g *Grant) Refused(ctx context.Context, r *Request) (bool, error) {
 	changed := false
 	for i := range g.items {
 		it := &g.items[i]
+		if g.store.Revoked(it.b.Name) {
+			return false, nil
+		}
 		if s, ok := it.b.Source.(refusable); ok && !s.Refused(it.p, it.v.Version) {
 			continue
 		}
 		if r == nil { // the next request has it
 			continue
 		}
-		v, err := it.b.Source.Fetch(ctx, it.p)
+		fetch := it.b.Source.Fetch
+		if s, ok := it.b.Source.(interface {
+			Try(context.Context, Params) (Value, error)
+		}); ok {
+			fetch = s.Try
+		}
+		v, err := fetch(ctx, it.p)
 		if err != nil {
 			return false, err
 		}

@@ -205,8 +205,11 @@ func (h *Held) fetch(k *held, c *call, p Params) {
 	}
 	if err != nil {
 		k.fails++
-		h.fails++
 		k.err, k.until = err, now.Add(pause(k.fails))
+		// A choice that never was one may be of a request, and says nothing of the source.
+		if k.choice == "" || k.v.Version != "" {
+			h.fails++
+		}
 		if h.fails >= breakAfter {
 			h.rest = now.Add(pause(h.fails - breakAfter + 2))
 		}
@@ -265,7 +268,8 @@ func (h *Held) Refused(p Params, version string) bool {
 	case now.Sub(k.refused) < refusals:
 		return false
 	}
-	k.refused, k.hard = now, time.Time{}
+	k.refused = now // what is kept may be good all the same: whoever provokes refusals takes it from nobody
+	_, _ = h.begin(k, p, now)
 	return true
 }
 

@@ -173,7 +173,10 @@ func TestHeldRefused(t *testing.T) {
 		if !h.Refused(nil, v.Version) {
 			t.Error("no other one for what was refused")
 		}
-		w, _ := h.Fetch(t.Context(), nil)
+		if same, err := h.Fetch(t.Context(), nil); err != nil || same.Version != v.Version {
+			t.Error("what was refused to one is taken from all", same.Version, err)
+		}
+		w, _ := h.Try(t.Context(), nil)
 		if w.Version == v.Version || !h.Refused(nil, v.Version) {
 			t.Errorf("version %s after %s", w.Version, v.Version)
 		}
@@ -181,6 +184,7 @@ func TestHeldRefused(t *testing.T) {
 			h.Refused(nil, w.Version)
 			w, _ = h.Fetch(t.Context(), nil)
 		}
+		synctest.Wait()
 		if n := src.asked.Load(); n != 2 {
 			t.Errorf("100 refusals had it asked %d times", n)
 		}
@@ -191,6 +195,25 @@ func TestHeldRefused(t *testing.T) {
 		h.Expire()
 		if _, err := h.Fetch(t.Context(), nil); err == nil {
 			t.Error("it is asked after its end")
+		}
+	})
+}
+
+// Who asks for what there is not has the source left alone for nobody else.
+func TestHeldOfWrongChoices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &issuer{}
+		h := Hold(src, Terms{})
+		defer h.Close()
+		src.fails.Store(true)
+		for i := range 50 {
+			if _, err := h.Fetch(t.Context(), Params{"repository": fmt.Sprint("none-", i)}); err == nil {
+				t.Fatal("there is one")
+			}
+		}
+		src.fails.Store(false)
+		if _, err := h.Fetch(t.Context(), Params{"repository": "good"}); err != nil {
+			t.Error(err)
 		}
 	})
 }

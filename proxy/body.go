@@ -93,6 +93,9 @@ func (x *exchange) takeBody() error {
 		x.facts.Size, x.whole = int64(len(head)), head
 	}
 	views.Read(x.facts, codings, head, wants)
+	if ref := x.weighs(x.facts.Body); ref != nil {
+		return ref
+	}
 	return nil
 }
 

@@ -1,10 +1,12 @@
 package proxy
 
+import "sallyport/proxy/views"
+
 // What policy reads is in memory as bytes and as values. What all of it may come to is
 // bounded. What a sandbox may have is a part of that, and of what others leave: those
 // that take all they can leave room for one more (hostile 365).
 const (
-	inspectCost  = 8 // bytes of memory for a byte of a body, about
+	inspectCost  = 8 // bytes of memory for a byte of a body, about, before it is known what is in it
 	inspectShare = 4 // a sandbox may have a fourth, and a third of what nobody has
 )
 
@@ -18,6 +20,20 @@ func (x *exchange) inspects(size int64, coded bool) *Refusal {
 		return ref.closing()
 	}
 	x.inspected = size * inspectCost
+	return nil
+}
+
+// weighs charges an exchange for what its body came to, when that is more: values take
+// memory however short they are.
+func (x *exchange) weighs(body any) *Refusal {
+	more := views.Weight(body) - x.inspected
+	if more <= 0 {
+		return nil
+	}
+	if ref := x.gate.hold(more); ref != nil {
+		return ref.closing()
+	}
+	x.inspected += more
 	return nil
 }
 

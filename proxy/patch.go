@@ -99,5 +99,10 @@ func (x *exchange) readAnswer(resp *http.Response, f *policy.ResponseFacts) *Ref
 	}
 	resp.Body = replaced{io.MultiReader(bytes.NewReader(head), resp.Body), resp.Body}
 	f.Body, f.BodyState = views.Answer(f.ContentType, resp.Header.Values("Content-Encoding"), head)
+	if more := views.Weight(f.Body) - inspectLimit*inspectCost; more > 0 {
+		if err := (room{x}).Hold(more); err != nil {
+			return refusalOf(err)
+		}
+	}
 	return nil
 }

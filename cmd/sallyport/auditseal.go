@@ -35,6 +35,9 @@ signed, and what it cannot know is said at the end.`,
 			if err != nil {
 				return err
 			}
+			if cmd.Flags().Changed("key") && !audit.IsKey(key) {
+				return fmt.Errorf("--key %q is no key: expected what 'sallyport audit checkpoint --key' prints", key)
+			}
 			expect := audit.Expect{Key: key}
 			for _, file := range anchors {
 				b, err := readFew(file)
@@ -113,6 +116,8 @@ its decision.`,
 			switch {
 			case check != "" && (len(args) > 0 || key == ""):
 				return errors.New("--check takes a proof and --key, and no log")
+			case check != "" && !audit.IsKey(key):
+				return fmt.Errorf("--key %q is no key: expected what 'sallyport audit checkpoint --key' prints", key)
 			case check != "":
 				return checkProof(cmd.OutOrStdout(), check, key)
 			case key != "":

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"crypto/rand"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/mod/sumdb/note"
 
 	"sallyport/origin"
 )
@@ -71,8 +74,17 @@ func TestAuditIsProved(t *testing.T) {
 				t.Errorf("%v: %+v, want %q", args, o, want)
 			}
 		}
-		if o := p.exec("audit", "verify", "--key", strings.Replace(key, "+", "+0", 1), p.log); o.code != 1 || !strings.Contains(o.stdout, "another key signs this log") {
+		_, another, err := note.GenerateKey(rand.Reader, "another")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o := p.exec("audit", "verify", "--key", another, p.log); o.code != 1 || !strings.Contains(o.stdout, "another key signs this log") {
 			t.Error(o)
+		}
+		for _, none := range []string{"", "foo"} {
+			if o := p.exec("audit", "verify", "--key", none, p.log); o.code != 125 || !strings.Contains(o.stderr, "is no key") {
+				t.Error(o)
+			}
 		}
 		segs, _ := filepath.Glob(filepath.Join(p.log, "seg-*"))
 		whole, err := os.ReadFile(segs[0])

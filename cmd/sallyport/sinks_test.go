@@ -142,6 +142,8 @@ func TestSinks(t *testing.T) {
 			`{name: A, file: stdout}`: "small letters",
 			`{name: a}`:               "expected one of file, syslog, http",
 			`{name: a, file: stdout, loki: {url: "https://l"}}`:                  "found 2",
+			`{name: a, file: stdout, decisions: [denied]}`:                       "expected allow, deny, error or respond",
+			`{name: a, file: stdout, events: [foo]}`:                             "expected the event.name",
 			`{name: a, file: /nope/x}`:                                           "no such file",
 			`{name: a, syslog: {address: "udp://x:514"}}`:                        "expected tcp://HOST:PORT",
 			`{name: a, syslog: {address: "tcp://x:514", tls: {server_name: y}}}`: "tcp:// has no TLS",

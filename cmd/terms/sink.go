@@ -50,6 +50,16 @@ func SinkOf(bad *config.Problems, key string, c config.Sink, rel func(string) st
 		bad.Add(c.Name.Pos, key+".name", "%q is not a name: small letters, digits, hyphens and underscores, at most 64", n)
 	}
 	out := &Sink{Name: c.Name.S, Required: c.Required.B, Wants: wants(c)}
+	for i, d := range c.Decisions {
+		if !slices.Contains([]string{"allow", "deny", "error", "respond"}, d.S) {
+			bad.Add(d.Pos, fmt.Sprintf("%s.decisions[%d]", key, i), "%q: expected allow, deny, error or respond", d.S)
+		}
+	}
+	for i, e := range c.Events {
+		if !strings.HasPrefix(e.S, "egress.") {
+			bad.Add(e.Pos, fmt.Sprintf("%s.events[%d]", key, i), "%q: expected the event.name of records, such as egress.request.decision or egress.request.*", e.S)
+		}
+	}
 	ways := 0
 	for _, w := range []struct {
 		said bool

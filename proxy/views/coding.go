@@ -28,15 +28,7 @@ var decoding = make(chan struct{}, runtime.GOMAXPROCS(0))
 // read otherwise: what follows the end, a second member, a coding that is not known,
 // or a text that a server which undoes no coding would read as it is (hostile 82).
 func Decode(codings []string, b []byte) ([]byte, error) {
-	var names []string
-	for _, line := range codings {
-		for c := range strings.SplitSeq(line, ",") {
-			c = strings.ToLower(strings.TrimSpace(c))
-			if c != "" && c != "identity" {
-				names = append(names, c)
-			}
-		}
-	}
+	names := namesOf(codings)
 	if len(names) == 0 {
 		return b, nil
 	}
@@ -53,6 +45,21 @@ func Decode(codings []string, b []byte) ([]byte, error) {
 	}
 	return b, nil
 }
+
+// namesOf are the codings of a field but for those that change nothing.
+func namesOf(codings []string) (names []string) {
+	for _, line := range codings {
+		for c := range strings.SplitSeq(line, ",") {
+			c = strings.ToLower(strings.TrimSpace(c))
+			if c != "" && c != "identity" {
+				names = append(names, c)
+			}
+		}
+	}
+	return names
+}
+
+func coded(codings []string) bool { return len(namesOf(codings)) > 0 }
 
 // readable reports whether bytes are a text that somebody could read as it is.
 func readable(b []byte) bool {

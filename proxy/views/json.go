@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"sallyport/policy"
@@ -13,6 +15,9 @@ import (
 
 // maxDepth is how many values a value may stand in.
 const maxDepth = 64
+
+// maxValues bounds the values of a body: each takes some hundred bytes, however short it is.
+const maxValues = 8192
 
 // JSON reads one value, in UTF-8, without a name that occurs twice in one object,
 // since parsers differ in which of the two they take (hostile 83), without halves of
@@ -24,7 +29,8 @@ func JSON(b []byte) (any, bool) {
 	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
-	v, ok := jsonValue(d, 0)
+	left := maxValues
+	v, ok := jsonValue(d, 0, &left)
 	if !ok {
 		return nil, false
 	}
@@ -64,16 +70,16 @@ func halves(b []byte) bool {
 	return high
 }
 
-func jsonValue(d *json.Decoder, depth int) (any, bool) {
+func jsonValue(d *json.Decoder, depth int, left *int) (any, bool) {
 	t, err := d.Token()
-	if err != nil || depth > maxDepth {
+	if *left--; err != nil || depth > maxDepth || *left < 0 {
 		return nil, false
 	}
 	switch t {
 	case json.Delim('['):
 		out := []any{}
 		for d.More() {
-			v, ok := jsonValue(d, depth+1)
+			v, ok := jsonValue(d, depth+1, left)
 			if !ok {
 				return nil, false
 			}
@@ -83,16 +89,22 @@ func jsonValue(d *json.Decoder, depth int) (any, bool) {
 		return out, err == nil
 	case json.Delim('{'):
 		out := map[string]any{}
+		var letters map[string]bool // of the names, without their case
 		for d.More() {
 			k, err := d.Token()
 			name, isName := k.(string)
 			if err != nil || !isName {
 				return nil, false
 			}
-			if _, twice := out[name]; twice {
+			alike := folded(name)
+			if letters[alike] { // servers that do not tell capitals from others take the one or the other
 				return nil, false
 			}
-			v, ok := jsonValue(d, depth+1)
+			if letters == nil {
+				letters = map[string]bool{}
+			}
+			letters[alike] = true
+			v, ok := jsonValue(d, depth+1, left)
 			if !ok {
 				return nil, false
 			}
@@ -103,4 +115,18 @@ func jsonValue(d *json.Decoder, depth int) (any, bool) {
 	}
 	n, isNumber := t.(json.Number)
 	return t, !isNumber || policy.Bounded(n.String())
+}
+
+// folded is a name as strings.EqualFold takes it.
+func folded(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r < utf8.RuneSelf && r != 'k' && r != 'K' && r != 's' && r != 'S' {
+			return unicode.ToLower(r)
+		}
+		least := r
+		for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
+			least = min(least, next)
+		}
+		return unicode.ToLower(least)
+	}, name)
 }

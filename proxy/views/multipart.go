@@ -82,21 +82,19 @@ func part(b []byte) (p policy.Part, ok bool) {
 		return p, false
 	}
 	p.ContentType, p.Size = fields["content-type"], int64(len(body))
-	text := p.ContentType == ""
-	if !text {
-		kind, _, ok := typeOf(p.ContentType)
-		if !ok && !p.IsFile {
+	if p.IsFile {
+		return p, true
+	}
+	if p.ContentType != "" {
+		if _, _, ok := typeOf(p.ContentType); !ok {
 			return p, false
 		}
-		text = kind == "text/plain"
 	}
-	if text && !p.IsFile {
-		if !utf8.Valid(body) {
-			return p, false
-		}
-		s := string(body)
-		p.Value = &s
+	if !utf8.Valid(body) { // a field, whatever it says that it is
+		return p, false
 	}
+	s := string(body)
+	p.Value = &s
 	return p, true
 }
 
@@ -150,7 +148,8 @@ func disposition(s string) (p policy.Part, ok bool) {
 		}
 		p.Filename, p.IsFile = decoded, true
 	}
-	return p, named && name != ""
+	// A part whose file has no name is a field to some (hostile 82).
+	return p, named && name != "" && !(p.IsFile && p.Filename == "")
 }
 
 // extended reads a value of RFC 8187 in UTF-8.

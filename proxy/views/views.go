@@ -4,6 +4,7 @@ package views
 
 import (
 	"mime"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -35,6 +36,12 @@ func Read(f *policy.RequestFacts, codings []string, raw []byte, w Wants) {
 		Query(f, w)
 		return
 	}
+	kind, params, ok := typeOf(f.ContentType)
+	if !isJSON(kind) && coded(codings) {
+		// What undoes no coding finds fields in the coded bytes of a form, where whoever sends it
+		// can put some; of JSON it reads nothing (hostile 82).
+		return
+	}
 	b, err := Decode(codings, raw)
 	switch {
 	case err == errLarge: //nolint:errorlint // as Decode returns it
@@ -43,7 +50,6 @@ func Read(f *policy.RequestFacts, codings []string, raw []byte, w Wants) {
 	case err != nil:
 		return
 	}
-	kind, params, ok := typeOf(f.ContentType)
 	if !ok {
 		return
 	}
@@ -69,7 +75,7 @@ func Read(f *policy.RequestFacts, codings []string, raw []byte, w Wants) {
 		if w.View&policy.ViewGraphQL != 0 {
 			f.GraphQL = one(fieldsOf(form), f.Query)
 		}
-	case kind == "multipart/form-data" && w.View&policy.ViewMultipart != 0:
+	case w.View&policy.ViewMultipart != 0 && ofParts.MatchString(f.ContentType):
 		f.Multipart = parts(params["boundary"], b)
 	case kind == "application/graphql" && w.View&policy.ViewGraphQL != 0 && utf8.Valid(b):
 		f.GraphQL = one(map[string]any{"query": string(b)}, f.Query)
@@ -111,6 +117,10 @@ func typeOf(contentType string) (kind string, params map[string]string, ok bool)
 	cs, said := params["charset"]
 	return kind, params, !said || strings.EqualFold(cs, "utf-8")
 }
+
+// ofParts is the type of a form of parts with its boundary and nothing else: servers
+// differ about which of several parameters they take for it.
+var ofParts = regexp.MustCompile(`^(?i:multipart/form-data);[ \t]*(?i:boundary)=("[^"\\;]+"|[^" \t;,]+)$`)
 
 func isJSON(kind string) bool {
 	return kind == "application/json" || strings.HasSuffix(kind, "+json")
