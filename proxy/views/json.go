@@ -16,9 +16,6 @@ import (
 // maxDepth is how many values a value may stand in.
 const maxDepth = 64
 
-// maxValues bounds the values of a body: each takes some hundred bytes, however short it is.
-const maxValues = 8192
-
 // JSON reads one value, in UTF-8, without a name that occurs twice in one object,
 // since parsers differ in which of the two they take (hostile 83), without halves of
 // characters, without values in more than maxDepth others, and with numbers that are
@@ -29,8 +26,7 @@ func JSON(b []byte) (any, bool) {
 	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
-	left := maxValues
-	v, ok := jsonValue(d, 0, &left)
+	v, ok := jsonValue(d, 0)
 	if !ok {
 		return nil, false
 	}
@@ -70,16 +66,16 @@ func halves(b []byte) bool {
 	return high
 }
 
-func jsonValue(d *json.Decoder, depth int, left *int) (any, bool) {
+func jsonValue(d *json.Decoder, depth int) (any, bool) {
 	t, err := d.Token()
-	if *left--; err != nil || depth > maxDepth || *left < 0 {
+	if err != nil || depth > maxDepth {
 		return nil, false
 	}
 	switch t {
 	case json.Delim('['):
 		out := []any{}
 		for d.More() {
-			v, ok := jsonValue(d, depth+1, left)
+			v, ok := jsonValue(d, depth+1)
 			if !ok {
 				return nil, false
 			}
@@ -104,7 +100,7 @@ func jsonValue(d *json.Decoder, depth int, left *int) (any, bool) {
 				letters = map[string]bool{}
 			}
 			letters[alike] = true
-			v, ok := jsonValue(d, depth+1, left)
+			v, ok := jsonValue(d, depth+1)
 			if !ok {
 				return nil, false
 			}

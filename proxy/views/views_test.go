@@ -64,7 +64,6 @@ func TestJSON(t *testing.T) {
 		{`"\ud800\ud800\udc00"`, false}, {`{"a\ud800": 1}`, false}, {`1e999`, false}, {`NaN`, false}, {`// x` + "\n1", false}, {"{\"a\":1}\x00", false}, {"", false},
 		{strings.Repeat("[", 64) + strings.Repeat("]", 64), true}, {strings.Repeat("[", 66) + strings.Repeat("]", 66), false},
 		{`{"model": "a", "Model": "b"}`, false}, {`{"s": 1, "\u017f": 2}`, false}, {`{"K": 1, "\u212a": 2}`, false}, {`[{"a": 1}, {"A": 2}]`, true},
-		{"[" + strings.Repeat("[],", 8000) + "1]", true}, {"[" + strings.Repeat("[],", 8200) + "1]", false},
 	} {
 		if _, ok := JSON([]byte(c.body)); ok != c.ok {
 			t.Errorf("%.60q: read %v", c.body, ok)
