@@ -27,4 +27,6 @@ var faults = []mutant{
 	{[]int{161}, "audit/ship/post/post.go", "return http.ErrUseLastResponse", "return nil", "audit/ship", "TestReceiversThatMisbehave"},
 	{[]int{161}, "audit/ship/elastic/elastic.go", "|| len(said.Items) != len(rs) {", "{", "audit/ship", "TestReceiversThatMisbehave"},
 	{[]int{161}, "audit/ship/shipper.go", "s.bury(ctx, bad, no.Why)", "_ = bad", "audit/ship", "TestRejected"},
+	{[]int{239}, "proxy/inspect.go", "if more <= 0 {", "if more != 0 {", "proxy", "TestInspectedBodiesAreWeighed"},
+	{[]int{424}, "policy/shadow.go", "b.to.bodies.Add(1) > maxBodies {", "b.to.bodies.Add(1) > 1<<20 {", "policy", "TestShadowsHoldFewBodies"},
 }

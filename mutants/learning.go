@@ -11,6 +11,6 @@ var learning = []mutant{
 	{[]int{422}, "policy/rego/kept.go", "\t\t\tif beside(l.path, path) {\n\t\t\t\treturn l.why", "\t\t\tif false {\n\t\t\t\treturn l.why", "policy/rego", "TestAgainIsSound"},
 	{[]int{422}, "policy/rego/kept.go", "if !none && was != reads(part) {", "if false {", "policy/rego", "TestAgainOfBodies"},
 	{[]int{423}, "audit/read.go", "case r.seq > 0 && prev != r.prev:", "case r.seq > 0 && prev == \"\":", "policy/replay", "TestReplayOfHostileLog"},
-	{[]int{424}, "policy/shadow.go", "if len(b.to.in) == cap(b.to.in) {\n\t\tb.to.dropped(b.name, b.candidate)\n\t\treturn d", "if len(b.to.in) == cap(b.to.in) {\n\t\tb.to.in <- shadowed{b, q, d, false}\n\t\treturn d", "policy", "TestShadowsAreBounded"},
+	{[]int{424}, "policy/shadow.go", "if len(b.to.in) == cap(b.to.in) {\n\t\tb.to.dropped(b.name, b.candidate)\n\t\treturn d", "if len(b.to.in) == cap(b.to.in) {\n\t\tb.to.in <- shadowed{b, q, d, false, false}\n\t\treturn d", "policy", "TestShadowsAreBounded"},
 	{[]int{424}, "policy/shadow.go", "c.Header = r.Header.Clone()\n\t\t}\n\t\tif", "c.Header = r.Header\n\t\t}\n\t\tif", "policy", "TestShadowsAreBounded"},
 }

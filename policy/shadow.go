@@ -5,6 +5,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"sync/atomic"
 )
 
 // Shadows ask candidates what policies were asked, after those have decided and beside
@@ -13,7 +14,12 @@ type Shadows struct {
 	told    func(Compared)
 	dropped func(policy, candidate string)
 	in      chan shadowed
+	bodies  atomic.Int64 // questions in it that hold what a body came to
 }
+
+// maxBodies bounds those: what a body comes to takes some MiB at the most, and the
+// exchange that was charged for it may have ended.
+const maxBodies = 16
 
 // A Compared is a question and what both said. Neither is to be changed.
 type Compared struct {
@@ -30,6 +36,7 @@ type shadowed struct {
 	q       *Question
 	was     *Decision
 	unknown bool
+	body    bool // of bodies
 }
 
 // NewShadows keeps at most so many questions waiting. told is given each answer, by Run
@@ -45,6 +52,9 @@ func (s *Shadows) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case x := <-s.in:
+			if x.body {
+				s.bodies.Add(-1)
+			}
 			s.told(Compared{x.by.name, x.by.candidate, x.q, x.was, x.by.other.Decide(ctx, x.q), x.unknown})
 		}
 	}
@@ -70,9 +80,18 @@ func (b *beside) Decide(ctx context.Context, q *Question) *Decision {
 		b.to.dropped(b.name, b.candidate)
 		return d
 	}
+	x := shadowed{b, b.still(q), d, b.lacks(q), false}
+	if x.body = bodied(x.q); x.body && b.to.bodies.Add(1) > maxBodies {
+		b.to.bodies.Add(-1)
+		b.to.dropped(b.name, b.candidate)
+		return d
+	}
 	select {
-	case b.to.in <- shadowed{b, b.still(q), d, b.lacks(q)}:
+	case b.to.in <- x:
 	default:
+		if x.body {
+			b.to.bodies.Add(-1)
+		}
 		b.to.dropped(b.name, b.candidate)
 	}
 	return d
@@ -92,14 +111,27 @@ func (b *beside) still(q *Question) *Question {
 		if b.other.Reads(q.Phase, "request", "query") {
 			c.Query = maps.Clone(r.Query)
 		}
+		if !slices.ContainsFunc([]string{"body", "form", "multipart", "graphql", "rpc"}, func(v string) bool { return b.other.Reads(q.Phase, "request", v) }) {
+			c.Body, c.Views = nil, Views{}
+		}
 		out.Request = &c
 	}
 	if r := q.Response; r != nil {
 		c := *r
 		c.Header = r.Header.Clone()
+		if !b.other.Reads(q.Phase, "response", "body") {
+			c.Body = nil
+		}
 		out.Response = &c
 	}
 	return &out
+}
+
+// bodied reports whether a question holds what a body came to.
+func bodied(q *Question) bool {
+	r := q.Request
+	return r != nil && (r.Body != nil || r.Form != nil || r.Multipart != nil || r.GraphQL != nil || r.RPC != nil) ||
+		q.Response != nil && q.Response.Body != nil || q.Message != nil && q.Message.Body != nil
 }
 
 // lacks reports whether the candidate looks into a body that was not read for it.
@@ -143,7 +175,7 @@ func (d *Decision) Differences(o *Decision) (out []string) {
 		same bool
 	}{
 		{"credentials", reflect.DeepEqual(d.Credentials, o.Credentials)}, {"set_headers", slices.Equal(d.Set, o.Set)}, {"remove_headers", slices.Equal(d.Remove, o.Remove)},
-		{"rewrite", reflect.DeepEqual(d.Rewrite, o.Rewrite)}, {"respond", reflect.DeepEqual(d.Respond, o.Respond)}, {"limits", d.Limits == o.Limits && len(d.Quotas) == len(o.Quotas)},
+		{"rewrite", reflect.DeepEqual(d.Rewrite, o.Rewrite)}, {"respond", reflect.DeepEqual(d.Respond, o.Respond)}, {"limits", d.Limits == o.Limits && slices.Equal(d.Quotas, o.Quotas)}, {"patch_body", reflect.DeepEqual(d.Patch, o.Patch)},
 	} {
 		if !x.same {
 			out = append(out, x.what)

@@ -94,3 +94,25 @@ func TestShadowsAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// hostile 424: of bodies few wait, whatever the room, and none for a candidate that
+// does not read them.
+func TestShadowsHoldFewBodies(t *testing.T) {
+	for _, c := range []struct {
+		candidate Engine
+		waiting   int
+	}{{&slowly{}, maxBodies}, {yes{}, 100}} {
+		var dropped atomic.Int64
+		s := NewShadows(1000, func(Compared) {}, func(string, string) { dropped.Add(1) })
+		e := s.Beside(yes{}, "now", c.candidate, "next")
+		for range 100 {
+			e.Decide(t.Context(), &Question{Phase: Request, Request: &RequestFacts{Body: map[string]any{}, BodyState: BodyParsed}})
+		}
+		if len(s.in) != c.waiting || dropped.Load() != int64(100-c.waiting) {
+			t.Errorf("%T: %d wait, %d were dropped", c.candidate, len(s.in), dropped.Load())
+		}
+		if x := <-s.in; (x.q.Request.Body != nil) != (c.waiting == maxBodies) {
+			t.Errorf("%T: the body is %v", c.candidate, x.q.Request.Body)
+		}
+	}
+}

@@ -68,3 +68,19 @@ func TestInspectedBodiesAreBounded(t *testing.T) {
 		t.Errorf("%d refusals are recorded", n)
 	}
 }
+
+// hostile 239: a body is charged for what it comes to, which is many times its size
+// when its values are short.
+func TestInspectedBodiesAreWeighed(t *testing.T) {
+	r := newRig(t, rigging{inspect: 4 << 20, policy: "package egress\n\nallow if input.request.body.x == 1\n"})
+	for pad, want := range map[string]int{`"` + strings.Repeat("a", 30_000) + `"`: 200, `[` + strings.Repeat(`{"":0},`, 4_285) + `1]`: 503} {
+		req, err := http.NewRequest("POST", "https://"+r.at("api.example.com")+"/", strings.NewReader(`{"x":1,"pad":`+pad+`}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		if s := r.send(t, false, req); s.status != want {
+			t.Errorf("%.20s…: %d, want %d", pad, s.status, want)
+		}
+	}
+}
